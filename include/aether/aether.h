@@ -1,0 +1,8 @@
+/* Everything of aether::core but the inline way. */
+#ifndef AETHER_AETHER_H
+#define AETHER_AETHER_H
+
+#include "aether/base.h"
+#include "aether/buffer.h"
+
+#endif

@@ -1,0 +1,19 @@
+/* Tells the processor that this thread is in a loop that waits for another one. */
+#ifndef AE_RELAX_H
+#define AE_RELAX_H
+
+static inline void ae_relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("isb" ::: "memory");
+#else
+#error "aether knows x86-64 and aarch64"
+#endif
+}
+
+#define AE_LIKELY(condition) __builtin_expect(!!(condition), 1)
+#define AE_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+
+#endif

@@ -1,0 +1,37 @@
+#include "aether/base.h"
+
+static const char *const texts[] = {
+    [AETHER_OK] = "ok",
+    [AETHER_EMPTY] = "empty: nothing now",
+    [AETHER_TIMEOUT] = "timeout: nothing until the deadline",
+    [AETHER_CANCELLED] = "cancelled: this reader was told to stop waiting",
+    [AETHER_CLOSED] = "closed: the cursor or its buffer is gone",
+    [AETHER_ENDED] = "ended: the stream is complete",
+    [AETHER_RESET] = "reset: this history is over, a new one has begun",
+    [AETHER_FAILED] = "failed: the source broke down",
+    [AETHER_INVALID] = "invalid argument",
+    [AETHER_TOO_LARGE] = "too large",
+    [AETHER_INDEX_ORDER] = "index order: the index does not grow",
+    [AETHER_NO_MEMORY] = "no memory",
+    [AETHER_BUSY] = "busy: another writing call is under way",
+    [AETHER_CIRCLE] = "circle: the splice would lead back to its own buffer",
+    [AETHER_FORKED] = "forked: the handle was made before fork()",
+    [AETHER_SYSTEM] = "refused by the operating system",
+};
+
+const char *aether_status_text(aether_status status)
+{
+    if (status < 0 || (size_t)status >= sizeof texts / sizeof *texts)
+        return "unknown status";
+    return texts[status];
+}
+
+bool aether_status_is_final(aether_status status)
+{
+    return status == AETHER_CLOSED || status == AETHER_ENDED || status == AETHER_RESET || status == AETHER_FAILED;
+}
+
+const char *aether_version(void)
+{
+    return AETHER_VERSION;
+}
