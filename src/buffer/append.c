@@ -1,0 +1,324 @@
+/*
+ * The writer: appends, batches, the end.
+ *
+ * An append is laid out, then published by one release store of its first word (E1). What fits in the current segment goes
+ * there. Else the segment is rolled: the items are laid out in a new one first, then the ROLL at the end of the old one
+ * publishes them, so that a sleeping reader is woken once. Whatever fails, fails before anything is published.
+ */
+#include <string.h>
+
+#include "base/fail.h"
+#include "base/futex.h"
+#include "buffer/buffer.h"
+#include "buffer/gate.h"
+
+enum { ROLLS_OF_OLDEST = 4 }; /* so many steps per roll at the most: an append stays bounded */
+
+/* ------------------------------------------------------------------------------------------------------- one writer */
+
+aether_status ae_writer_enter(struct aether_buffer *buffer, const char *call)
+{
+    /* D1: pairs with itself; only debug builds look. */
+    if (AE_DEBUG && AE_EXCHANGE(D1_WRITING, &buffer->writers, 1, acquire) != 0)
+        return ae_fail(AETHER_BUSY, "%s: another thread is writing to this buffer", call);
+    return AETHER_OK;
+}
+
+void ae_writer_leave(struct aether_buffer *buffer)
+{
+    if (AE_DEBUG)
+        AE_STORE(D1_WRITING, &buffer->writers, 0, release); /* D1 */
+}
+
+/* ------------------------------------------------------------------------------------------------------- publishing */
+
+void aether_inline_wake(aether_buffer *buffer, void *slot)
+{
+    uint32_t *gate = ae_slot_gate(slot);
+    AE_STORE(R1_COUNT, &buffer->wakes, buffer->wakes + 1, relaxed); /* R1: a figure */
+    /* E3: pairs with E3_GATE: who sees "closed" sees the word, and never sleeps here again. */
+    AE_EXCHANGE(E3_CLOSE, gate, AE_GATE_CLOSED, acq_rel);
+    ae_futex.wake(gate, AE_WAKES, AE_FUTEX_ALL);
+}
+
+void ae_writer_publish(struct aether_buffer *buffer, unsigned char *slot, uint32_t word)
+{
+    uint32_t gate;
+    if (buffer->asymmetric) {
+        /* E1: pairs with E1_READ: all that was laid out, and the link behind a ROLL. */
+        AE_STORE(E1_PUBLISH, ae_slot_word(slot), word, release);
+        AE_LIGHT_BARRIER(); /* E2: the sleeper's heavy half makes this enough */
+        gate = AE_LOAD(E2_LOOK, ae_slot_gate(slot), relaxed);
+    } else {
+        /* E1 as above, and E2: this store and load against E2_MARK and E2_AGAIN, all sequentially consistent. */
+        AE_STORE(E2_PUBLISH, ae_slot_word(slot), word, seq_cst);
+        gate = AE_LOAD(E2_LOOK, ae_slot_gate(slot), seq_cst);
+    }
+    if (AE_UNLIKELY(gate != 0))
+        aether_inline_wake(buffer, slot);
+}
+
+void ae_writer_finish(struct aether_buffer *buffer, uint32_t word)
+{
+    unsigned char *slot = buffer->head.at;
+    buffer->ended = true;
+    buffer->head.inline_end = NULL;
+    buffer->end = slot;
+    ae_writer_publish(buffer, slot, word);
+}
+
+/* ------------------------------------------------------------------------------------------------------- laying out */
+
+/* What a call wants to append. `stride` is the size of the caller's aether_payload, which may be a later one. */
+struct batch {
+    const unsigned char *payloads;
+    size_t count;
+    size_t stride;
+    uint64_t bytes_here;  /* what it takes in the current segment */
+    uint64_t bytes_fresh; /* and in a new one, where indexes may be implied again */
+    const char *call;
+};
+
+static const aether_payload *payload_of(const struct batch *batch, size_t number)
+{
+    return (const aether_payload *)(const void *)(batch->payloads + number * batch->stride);
+}
+
+static aether_status check_payload(const struct batch *batch, size_t number, uint64_t newest)
+{
+    const aether_payload *payload = payload_of(batch, number);
+    if (payload->data == NULL && payload->size != 0)
+        return ae_fail(AETHER_INVALID, "%s: the data of item %zu is NULL with size %zu", batch->call, number, payload->size);
+    if (payload->size > AETHER_ITEM_MAX)
+        return ae_fail(AETHER_TOO_LARGE, "%s: size %zu of item %zu is over the limit of %zu bytes", batch->call,
+                       payload->size, number, AETHER_ITEM_MAX);
+    if (newest == UINT64_MAX)
+        return ae_fail(AETHER_INDEX_ORDER, "%s: item %zu comes after the largest index there is", batch->call, number);
+    if (payload->index != 0 && payload->index <= newest)
+        return ae_fail(AETHER_INDEX_ORDER, "%s: index %llu of item %zu is not above the newest, %llu", batch->call,
+                       (unsigned long long)payload->index, number, (unsigned long long)newest);
+    return AETHER_OK;
+}
+
+/* Checks all items before anything is touched, and adds up their room. */
+static aether_status measure(const struct aether_buffer *buffer, struct batch *batch)
+{
+    uint64_t newest = ae_writer_newest(buffer);
+    bool indexed_here = buffer->indexed != 0, indexed_fresh = false;
+    for (size_t number = 0; number < batch->count; number++) {
+        aether_status status = check_payload(batch, number, newest);
+        if (status != AETHER_OK)
+            return status;
+        const aether_payload *payload = payload_of(batch, number);
+        uint64_t index = payload->index != 0 ? payload->index : newest + 1;
+        indexed_here |= index != newest + 1;
+        indexed_fresh |= index != newest + 1;
+        batch->bytes_here += ae_step(payload->size + (indexed_here ? sizeof index : 0));
+        batch->bytes_fresh += ae_step(payload->size + (indexed_fresh ? sizeof index : 0));
+        newest = index;
+        if (batch->bytes_here > AETHER_BATCH_MAX)
+            return ae_fail(AETHER_TOO_LARGE, "%s: a batch of more than %zu bytes, at item %zu", batch->call,
+                           AETHER_BATCH_MAX, number);
+    }
+    return AETHER_OK;
+}
+
+/* Writes one item but for its word, which it returns. */
+static uint32_t lay_out_item(unsigned char *slot, const aether_payload *payload, uint64_t index, bool indexed)
+{
+    unsigned char *data = slot + AE_SLOT_HEADER;
+    if (indexed) {
+        memcpy(data, &index, sizeof index);
+        data += sizeof index;
+    }
+    if (payload->size != 0)
+        memcpy(data, payload->data, payload->size);
+    return indexed ? ae_word(payload->size + sizeof index, AETHER_KIND_INDEXED) : ae_word(payload->size, AETHER_KIND_ITEM);
+}
+
+/*
+ * Writes the items from `slot` on in `segment`; all words but the first, which is returned: it publishes them. *indexed is
+ * the newest index where the segment has items with indexes of their own, else 0, before and after.
+ */
+static uint32_t lay_out(struct segment *segment, unsigned char *slot, const struct batch *batch, uint64_t newest,
+                        uint64_t *indexed)
+{
+    uint32_t first = 0;
+    for (size_t number = 0; number < batch->count; number++) {
+        const aether_payload *payload = payload_of(batch, number);
+        uint64_t index = payload->index != 0 ? payload->index : newest + 1;
+        if (*indexed == 0 && index != newest + 1)
+            /* E1, relaxed: carried by the word's store. */
+            AE_STORE(E1_INDEXED, &segment->indexed_from, (uint32_t)(slot - segment->memory) + 1, relaxed);
+        if (*indexed != 0 || index != newest + 1)
+            *indexed = index;
+        uint32_t word = lay_out_item(slot, payload, index, *indexed != 0);
+        if (number == 0)
+            first = word;
+        else
+            AE_STORE(E1_REST, ae_slot_word(slot), word, relaxed); /* E1, relaxed: the first word's store carries it */
+        newest = index;
+        slot += ae_step(ae_word_size(word));
+    }
+    return first;
+}
+
+/* -------------------------------------------------------------------------------------------------------- appending */
+
+static void append_here(struct aether_buffer *buffer, const struct batch *batch)
+{
+    unsigned char *slot = buffer->head.at;
+    uint32_t word = lay_out(buffer->writing, slot, batch, ae_writer_newest(buffer), &buffer->indexed);
+    buffer->head.at = slot + batch->bytes_here;
+    buffer->head.filled += ae_filled(batch->count, batch->bytes_here);
+    ae_buffer_set_inline_end(buffer);
+    ae_writer_publish(buffer, slot, word);
+    /* E9: pairs with E9_LOAD: after what it tells of is published. */
+    AE_STORE(E9_FILLED, buffer->head.filled_word, buffer->head.filled, release);
+}
+
+/* Lets the oldest segments go that nothing holds back: count first, publish second, release last. */
+static void advance_oldest(struct aether_buffer *buffer)
+{
+    for (int step = 0; step < ROLLS_OF_OLDEST && buffer->oldest != buffer->writing; step++) {
+        struct segment *oldest = buffer->oldest, *after = oldest->next;
+        ae_chain_hold(after); /* alive: the oldest's link leads to it */
+        /* E7: pairs with E7_LOAD. */
+        AE_STORE(E7_OLDEST, &buffer->oldest, after, release);
+        ae_chain_drop(oldest);
+    }
+}
+
+/* The constants of the segment after the current one. */
+static void prepare_next(const struct aether_buffer *buffer, struct segment *segment)
+{
+    const struct segment *before = buffer->writing;
+    segment->ordinal = before->ordinal + 1;
+    segment->first = before->first + ae_filled_items(buffer->head.filled);
+    segment->offset = before->offset + ae_filled_bytes(buffer->head.filled);
+    segment->index_base = ae_writer_newest(buffer) + 1 - segment->first;
+    segment->indexed_from = 0;
+}
+
+/* The writer goes over to `segment`, in which the batch stands already, and publishes it by the ROLL behind the old one. */
+static void roll(struct aether_buffer *buffer, struct segment *segment)
+{
+    struct segment *before = buffer->writing;
+    unsigned char *end = buffer->head.at;
+    before->used = (uint32_t)(end - before->memory) + AE_END_ROOM;
+    before->next_at = segment->memory;
+    before->next_number = segment->first;
+    /* R1, relaxed: figures. */
+    AE_ADD(R1_COUNT, &buffer->alive, 1, relaxed);
+    AE_ADD(R1_COUNT, &buffer->in_use, ae_segment_size(segment->room), relaxed);
+    ae_segment_birth(segment, 2); /* the link, and current */
+    /* E8: pairs with E8_NEXT. */
+    AE_STORE(E8_LINK, &before->next, segment, release);
+    ae_writer_publish(buffer, end, ae_word(0, AETHER_KIND_ROLL));
+    buffer->writing = segment;
+    /* E7: pairs with E7_LOAD; after the ROLL, so that who opens here saw nothing early. */
+    AE_STORE(E7_CURRENT, &buffer->current, segment, release);
+    advance_oldest(buffer);
+    ae_chain_drop(before);
+}
+
+static aether_status append_in_next(struct aether_buffer *buffer, const struct batch *batch)
+{
+    struct segment *segment = ae_segment_take(buffer, batch->bytes_fresh);
+    if (segment == NULL)
+        return ae_fail(AETHER_NO_MEMORY, "%s: no memory for a segment that takes %llu bytes", batch->call,
+                       (unsigned long long)batch->bytes_fresh);
+    prepare_next(buffer, segment);
+    uint64_t indexed = 0;
+    uint32_t word = lay_out(segment, segment->memory, batch, segment->index_base + segment->first - 1, &indexed);
+    AE_STORE(E1_REST, ae_slot_word(segment->memory), word, relaxed); /* E1, relaxed: the ROLL's store carries it */
+    segment->filled = ae_filled(batch->count, batch->bytes_fresh);
+    roll(buffer, segment);
+    buffer->indexed = indexed;
+    buffer->head.at = segment->memory + batch->bytes_fresh;
+    buffer->head.filled = segment->filled;
+    buffer->head.filled_word = &segment->filled;
+    buffer->end = segment->memory + segment->room - AE_END_ROOM;
+    ae_buffer_set_inline_end(buffer);
+    return AETHER_OK;
+}
+
+static aether_status append_entered(struct aether_buffer *buffer, struct batch *batch)
+{
+    if (buffer->ended)
+        return ae_fail(AETHER_ENDED, "%s: the buffer was ended or spliced", batch->call);
+    aether_status status = measure(buffer, batch);
+    if (status != AETHER_OK || batch->count == 0)
+        return status;
+    if (batch->bytes_here > ae_buffer_room(buffer))
+        return append_in_next(buffer, batch);
+    append_here(buffer, batch);
+    return AETHER_OK;
+}
+
+static aether_status append(struct aether_buffer *buffer, struct batch *batch)
+{
+    aether_status status = ae_buffer_refuse(buffer, batch->call);
+    if (status == AETHER_OK)
+        status = ae_writer_enter(buffer, batch->call);
+    if (status != AETHER_OK)
+        return status;
+    status = append_entered(buffer, batch);
+    ae_writer_leave(buffer);
+    return status;
+}
+
+static __attribute__((noinline)) aether_status append_one(aether_buffer *buffer, const aether_payload *payload,
+                                                          const char *call)
+{
+    struct batch batch = {(const unsigned char *)payload, 1, sizeof *payload, 0, 0, call};
+    return append(buffer, &batch);
+}
+
+/* ----------------------------------------------------------------------------------------------------- public calls */
+
+aether_status aether_append(aether_buffer *buffer, const void *data, size_t size)
+{
+    if (AE_LIKELY(buffer != NULL && (data != NULL || size == 0) && aether_inline_fits(buffer, size))) {
+        aether_inline_put(buffer, data, size);
+        return AETHER_OK;
+    }
+    aether_payload payload = {data, size, 0};
+    return append_one(buffer, &payload, "aether_append");
+}
+
+aether_status aether_append_at(aether_buffer *buffer, uint64_t index, const void *data, size_t size)
+{
+    if (index == 0)
+        return ae_fail(AETHER_INVALID, "aether_append_at: index 0 means \"nothing yet\"");
+    aether_payload payload = {data, size, index};
+    return append_one(buffer, &payload, "aether_append_at");
+}
+
+aether_status aether_append_batch_sized(aether_buffer *buffer, const aether_payload *payloads, size_t count,
+                                        size_t payload_size)
+{
+    struct batch batch = {(const unsigned char *)payloads, count, payload_size, 0, 0, "aether_append_batch"};
+    if (payloads == NULL && count != 0)
+        return ae_fail(AETHER_INVALID, "%s: payloads is NULL with count %zu", batch.call, count);
+    return append(buffer, &batch);
+}
+
+aether_status aether_buffer_end(aether_buffer *buffer, aether_status reason)
+{
+    static const char call[] = "aether_buffer_end";
+    aether_status status = ae_buffer_refuse(buffer, call);
+    if (status != AETHER_OK)
+        return status;
+    if (reason != AETHER_OK && !aether_status_is_final(reason))
+        return ae_fail(AETHER_INVALID, "%s: status %d is no reason to end", call, reason);
+    status = ae_writer_enter(buffer, call);
+    if (status != AETHER_OK)
+        return status;
+    if (buffer->ended)
+        status = ae_fail(AETHER_ENDED, "%s: the buffer was ended or spliced before", call);
+    else
+        ae_writer_finish(buffer, ae_word(reason == AETHER_OK ? AETHER_ENDED : (uint64_t)reason, AETHER_KIND_FINAL));
+    ae_writer_leave(buffer);
+    return status;
+}

@@ -1,0 +1,329 @@
+/* Buffers: made, looked at, given up. The writer's calls are in append.c and splice.c, the readers' in cursor.c. */
+#include "buffer/buffer.h"
+
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/barrier.h"
+#include "base/clock.h"
+#include "base/fail.h"
+
+enum {
+    SEGMENT_LEAST = 1024,
+    SEGMENT_MOST = 16 * 1024 * 1024,
+    SEGMENT_USUAL = 64 * 1024,
+    SPARES_USUAL = 4,
+    SPINS_USUAL = 100,
+    YIELDS_USUAL = 1
+};
+
+/* ------------------------------------------------------------------------------------------------------- creating */
+
+static int32_t or_usual(int32_t value, int32_t usual)
+{
+    return value == 0 ? usual : value < 0 ? 0 : value;
+}
+
+static uint64_t random_epoch(void)
+{
+    uint64_t epoch = 0;
+    while (epoch == 0)
+        if (getrandom(&epoch, sizeof epoch, GRND_NONBLOCK) != sizeof epoch) /* early in a machine's start */
+            epoch = (uint64_t)ae_clock.now() * 0x9e3779b97f4a7c15u ^ (uintptr_t)&epoch;
+    return epoch;
+}
+
+static bool is_segment_size(uint32_t size, uint32_t most)
+{
+    return size >= SEGMENT_LEAST && size <= most && (size & (size - 1)) == 0;
+}
+
+/* Fills in the defaults and says what cannot be. */
+static aether_status complete(aether_buffer_options *options)
+{
+    if (options->segment_bytes == 0)
+        options->segment_bytes = SEGMENT_USUAL;
+    if (!is_segment_size(options->segment_bytes, SEGMENT_MOST))
+        return ae_fail(AETHER_INVALID, "aether_buffer_create: segment_bytes %u is no power of two from %d to %d",
+                       options->segment_bytes, SEGMENT_LEAST, SEGMENT_MOST);
+    if (options->first_segment_bytes == 0)
+        options->first_segment_bytes = SEGMENT_LEAST;
+    if (!is_segment_size(options->first_segment_bytes, options->segment_bytes))
+        return ae_fail(AETHER_INVALID, "aether_buffer_create: first_segment_bytes %u is no power of two from %d to %u",
+                       options->first_segment_bytes, SEGMENT_LEAST, options->segment_bytes);
+    if (options->allocator != NULL && (options->allocator->alloc == NULL || options->allocator->free == NULL))
+        return ae_fail(AETHER_INVALID, "aether_buffer_create: the allocator lacks alloc or free");
+    if (options->epoch == 0)
+        options->epoch = random_epoch();
+    options->cached_segments = or_usual(options->cached_segments, SPARES_USUAL);
+    options->spins = or_usual(options->spins, SPINS_USUAL);
+    options->yields = or_usual(options->yields, YIELDS_USUAL);
+    return AETHER_OK;
+}
+
+/* A child of fork() inherits the handle, and must not append through it. */
+static void forbid_inline(struct ae_fork_node *node)
+{
+    struct aether_buffer *buffer = (struct aether_buffer *)((char *)node - offsetof(struct aether_buffer, fork));
+    buffer->head.inline_end = NULL;
+}
+
+static void configure(struct aether_buffer *buffer, const aether_buffer_options *options)
+{
+    buffer->allocator = options->allocator != NULL ? *options->allocator : ae_default_allocator;
+    buffer->epoch = options->epoch;
+    buffer->generation = ae_fork_generation;
+    buffer->first_room = options->first_segment_bytes - (uint32_t)ae_segment_size(0);
+    buffer->largest_room = options->segment_bytes - (uint32_t)ae_segment_size(0);
+    buffer->room = buffer->first_room;
+    buffer->spares_most = (uint32_t)options->cached_segments;
+    buffer->spins = options->spins;
+    buffer->yields = options->yields;
+    buffer->asymmetric = ae_barrier_is_asymmetric();
+    buffer->may_inline = buffer->asymmetric && !AE_DEBUG;
+    buffer->rolled_at = ae_clock.coarse();
+    buffer->references = 1;
+}
+
+/* The first segment: no links lead to it, current and oldest count in it. */
+static void begin(struct aether_buffer *buffer, struct segment *segment, uint64_t newest_index)
+{
+    segment->index_base = newest_index + 1;
+    buffer->writing = buffer->current = buffer->oldest = segment;
+    buffer->head.at = segment->memory;
+    buffer->end = segment->memory + segment->room - AE_END_ROOM;
+    buffer->head.filled_word = &segment->filled;
+    buffer->alive = 1;
+    buffer->in_use = ae_segment_size(segment->room);
+    ae_buffer_set_inline_end(buffer);
+    ae_segment_birth(segment, 2);
+}
+
+aether_buffer *aether_buffer_create_sized(const aether_buffer_options *given, size_t size)
+{
+    aether_buffer_options options = {0};
+    if (given != NULL)
+        memcpy(&options, given, size < sizeof options ? size : sizeof options);
+    if (ae_process_prepare() != AETHER_OK || complete(&options) != AETHER_OK)
+        return NULL;
+    const aether_allocator *allocator = options.allocator != NULL ? options.allocator : &ae_default_allocator;
+    struct aether_buffer *buffer = ae_alloc(allocator, sizeof *buffer, AE_LINE);
+    if (buffer == NULL) {
+        (void)ae_fail(AETHER_NO_MEMORY, "aether_buffer_create: no memory for a buffer");
+        return NULL;
+    }
+    memset(buffer, 0, sizeof *buffer);
+    configure(buffer, &options);
+    struct segment *segment = ae_segment_take(buffer, 0);
+    if (segment == NULL) {
+        (void)ae_fail(AETHER_NO_MEMORY, "aether_buffer_create: no memory for a segment of %u bytes",
+                      options.first_segment_bytes);
+        ae_buffer_drop(buffer);
+        return NULL;
+    }
+    begin(buffer, segment, options.newest_index);
+    ae_fork_register(&buffer->fork, forbid_inline);
+    return buffer;
+}
+
+/* ------------------------------------------------------------------------------------------------------ giving up */
+
+void ae_buffer_drop(struct aether_buffer *buffer)
+{
+    /* E11: pairs with itself: the last one sees what all others did with the block and its free segments. */
+    while (buffer != NULL && AE_SUB(E11_DROP, &buffer->references, 1, acq_rel) == 1) {
+        struct aether_buffer *target = buffer->target;
+        aether_allocator allocator = buffer->allocator;
+        ae_segments_free(&allocator, buffer->mine);
+        ae_segments_free(&allocator, buffer->outgrown);
+        /* E6: pairs with E6_PUSH. */
+        ae_segments_free(&allocator, AE_EXCHANGE(E6_TAKE, &buffer->freed, NULL, acquire));
+        ae_free(&allocator, buffer, sizeof *buffer, AE_LINE);
+        buffer = target;
+    }
+}
+
+void aether_buffer_destroy(aether_buffer *buffer)
+{
+    if (buffer == NULL || buffer->generation != ae_fork_generation)
+        return;
+    ae_fork_unregister(&buffer->fork);
+    if (!buffer->ended)
+        ae_writer_finish(buffer, ae_word(AETHER_CLOSED, AETHER_KIND_FINAL));
+    struct segment *oldest = buffer->oldest;
+    ae_chain_drop(buffer->writing);
+    ae_chain_drop(oldest);
+    ae_buffer_drop(buffer);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- looking */
+
+aether_status ae_buffer_refuse(const struct aether_buffer *buffer, const char *call)
+{
+    if (buffer == NULL)
+        return ae_fail(AETHER_INVALID, "%s: the buffer is NULL", call);
+    if (buffer->generation != ae_fork_generation)
+        return ae_fail(AETHER_FORKED, "%s: the buffer was made before fork()", call);
+    return AETHER_OK;
+}
+
+struct segment *ae_buffer_grab(struct aether_buffer *buffer, struct segment **where)
+{
+    (void)buffer;
+    for (;;) {
+        ae_rcu_read_lock(); /* the segment's count stays readable memory, whatever becomes of it */
+        /* E7: pairs with E7_CURRENT, E7_OLDEST. */
+        struct segment *segment = AE_LOAD(E7_LOAD, where, acquire);
+        bool taken = ae_chain_take(segment);
+        /* E7: the look again: a count in a later life carries E4, so the pointer is seen to have moved on. */
+        bool same = taken && AE_LOAD(E7_AGAIN, where, acquire) == segment;
+        ae_rcu_read_unlock();
+        if (same)
+            return segment;
+        if (taken)
+            ae_chain_drop(segment);
+    }
+}
+
+static bool is_item(uint32_t word)
+{
+    return ae_word_kind(word) == AETHER_KIND_ITEM || ae_word_kind(word) == AETHER_KIND_INDEXED;
+}
+
+/*
+ * The index of the last item before `at`. Where items have indexes of their own it is in the item, and only a walk finds
+ * that: all items of the segment from the first such one on have them.
+ */
+static uint64_t index_before(const struct segment *segment, const unsigned char *at, uint64_t number)
+{
+    /* E1, relaxed: whoever has seen such an item's word sees the offset, and only then it matters. */
+    uint32_t from = AE_LOAD(E1_INDEXED, &segment->indexed_from, relaxed);
+    if (from == 0 || segment->memory + (from - 1) >= at)
+        return segment->index_base + number - 1;
+    const unsigned char *slot = segment->memory + (from - 1), *last = slot;
+    while (slot < at) {
+        last = slot;
+        slot += ae_step(ae_word_size(AE_LOAD(E1_READ, ae_slot_word(slot), relaxed))); /* E1, relaxed: seen before */
+    }
+    uint64_t index;
+    memcpy(&index, last + AE_SLOT_HEADER, sizeof index);
+    return index;
+}
+
+/*
+ * Linearises at the load that finds no word, or the end. A ROLL is crossed, because the item behind it was published with
+ * it; the number of steps is bounded by what is published meanwhile.
+ */
+void ae_buffer_find_end(struct place *place)
+{
+    for (;;) {
+        struct segment *segment = place->segment;
+        /* E9: pairs with E9_FILLED: all below it is published. */
+        uint64_t filled = AE_LOAD(E9_LOAD, &segment->filled, acquire);
+        place->at = segment->memory + ae_filled_bytes(filled);
+        place->number = segment->first + ae_filled_items(filled);
+        uint32_t word;
+        /* E1: pairs with E1_PUBLISH. */
+        while (is_item(word = AE_LOAD(E1_READ, ae_slot_word(place->at), acquire))) {
+            place->at += ae_step(ae_word_size(word));
+            place->number++;
+        }
+        if (ae_word_kind(word) != AETHER_KIND_ROLL) {
+            place->index = index_before(segment, place->at, place->number);
+            return;
+        }
+        /* E8: pairs with E8_LINK. */
+        struct segment *next = AE_LOAD(E8_NEXT, &segment->next, acquire);
+        ae_chain_hold(next); /* alive: we hold the segment whose link leads to it */
+        place->segment = next;
+        ae_chain_drop(segment);
+    }
+}
+
+aether_position aether_buffer_newest(aether_buffer *buffer)
+{
+    if (ae_buffer_refuse(buffer, "aether_buffer_newest") != AETHER_OK)
+        return (aether_position){0, 0};
+    struct place place = {.segment = ae_buffer_grab(buffer, &buffer->current)};
+    ae_buffer_find_end(&place);
+    aether_position position = {place.segment->owner->epoch, place.index};
+    ae_chain_drop(place.segment);
+    return position;
+}
+
+static void fill_stats(struct aether_buffer *buffer, aether_buffer_stats *stats)
+{
+    struct segment *oldest = ae_buffer_grab(buffer, &buffer->oldest);
+    struct segment *current = ae_buffer_grab(buffer, &buffer->current);
+    /* E9: pairs with E9_FILLED. */
+    uint64_t filled = AE_LOAD(E9_LOAD, &current->filled, acquire);
+    stats->items = current->first + ae_filled_items(filled);
+    stats->bytes = current->offset + ae_filled_bytes(filled);
+    stats->retained_items = stats->items - oldest->first;
+    stats->retained_bytes = stats->bytes - oldest->offset;
+    ae_chain_drop(current);
+    ae_chain_drop(oldest);
+    stats->newest = aether_buffer_newest(buffer);
+    /* R1, relaxed: figures. */
+    stats->in_use_bytes = AE_LOAD(R1_COUNT, &buffer->in_use, relaxed);
+    stats->in_use_segments = AE_LOAD(R1_COUNT, &buffer->alive, relaxed);
+    stats->cached_segments = AE_LOAD(R1_COUNT, &buffer->spares, relaxed);
+    stats->cursors = AE_LOAD(R1_COUNT, &buffer->cursors, relaxed);
+    stats->wakes = AE_LOAD(R1_COUNT, &buffer->wakes, relaxed);
+}
+
+aether_status aether_buffer_get_stats_sized(aether_buffer *buffer, aether_buffer_stats *stats, size_t size)
+{
+    aether_status status = ae_buffer_refuse(buffer, "aether_buffer_get_stats");
+    if (status != AETHER_OK)
+        return status;
+    if (stats == NULL)
+        return ae_fail(AETHER_INVALID, "aether_buffer_get_stats: stats is NULL");
+    aether_buffer_stats all = {0};
+    fill_stats(buffer, &all);
+    memset(stats, 0, size);
+    memcpy(stats, &all, size < sizeof all ? size : sizeof all);
+    return AETHER_OK;
+}
+
+/* --------------------------------------------------------------------------------------------------------- checking */
+
+/* Walks the items of one segment and compares them with what its header says. */
+static void check_segment(const struct segment *segment)
+{
+    const unsigned char *at = segment->memory, *end = segment->memory + segment->room;
+    uint64_t items = 0;
+    uint32_t word;
+    while (is_item(word = *ae_slot_word(at))) {
+        at += ae_step(ae_word_size(word));
+        items++;
+        AE_ASSERT(at + AE_END_ROOM <= end);
+    }
+    AE_ASSERT(segment->filled == ae_filled(items, (uint64_t)(at - segment->memory)));
+    AE_ASSERT(segment->chain > 0 && segment->pins > 0);
+    for (const unsigned char *rest = at + (word == 0 ? 0 : AE_SLOT_HEADER); rest < end && segment->next == NULL; rest++)
+        AE_ASSERT(*rest == 0 || rest < at + AE_SLOT_HEADER); /* the gate may be marked */
+}
+
+void ae_buffer_check(struct aether_buffer *buffer)
+{
+    uint64_t chained = 0;
+    struct segment *segment = buffer->oldest;
+    for (;; segment = segment->next) {
+        check_segment(segment);
+        AE_ASSERT(segment->owner == buffer);
+        chained++;
+        if (segment == buffer->current)
+            break;
+        struct segment *next = segment->next;
+        AE_ASSERT(next != NULL && next != AE_SEVERED);
+        AE_ASSERT(next->ordinal == segment->ordinal + 1);
+        AE_ASSERT(next->first == segment->first + ae_filled_items(segment->filled));
+        AE_ASSERT(next->offset == segment->offset + ae_filled_bytes(segment->filled));
+    }
+    AE_ASSERT(segment == buffer->writing);
+    AE_ASSERT(buffer->head.filled == segment->filled);
+    AE_ASSERT(buffer->head.at == segment->memory + ae_filled_bytes(segment->filled));
+    AE_ASSERT(buffer->alive >= chained && buffer->references >= buffer->alive);
+    AE_ASSERT(buffer->head.inline_end == NULL || buffer->head.inline_end == buffer->end);
+}

@@ -1,0 +1,117 @@
+/*
+ * The control block of a buffer: what aether_buffer points to.
+ *
+ *      references = [the handle] + segments that are alive or wait for their grace period
+ *                 + [another buffer was spliced to this one]
+ *      alive segments = ordinals oldest..current + those that only cursors and links hold
+ *
+ * Segments may outlive the handle, and each reaches its owner, so the block goes with the last reference.
+ * Rules: count first, publish second, release last; a segment's memory is the writer's from its death's push on.
+ */
+#ifndef AE_BUFFER_H
+#define AE_BUFFER_H
+
+#include "base/allocator.h"
+#include "base/check.h"
+#include "base/process.h"
+#include "buffer/segment.h"
+
+struct aether_buffer {
+    /* Guard: the writer. */
+    _Alignas(AE_LINE) struct aether_writer_head head;
+    unsigned char *end;       /* of the room for items in the current segment; head.at when the buffer has ended */
+    struct segment *writing;  /* the current segment, as the writer knows it */
+    struct segment *mine;     /* recycled segments that the writer has taken off the free list */
+    struct segment *outgrown; /* recycled segments that are too small by now; they go with the block */
+    uint64_t indexed;         /* newest index if the current segment has items with an index of their own, else 0 */
+    uint64_t wakes;           /* atomic: R1; owner: writer */
+    int64_t rolled_at;        /* when the current segment was begun, coarse clock */
+    uint32_t room;            /* of the next new segment, without its header */
+    bool ended;
+    bool may_inline; /* const: the inline way is allowed at all */
+
+    /* Shared. */
+    _Alignas(AE_LINE) struct segment *current; /* atomic: E7 */
+    struct segment *oldest;                    /* atomic: E7; always a live segment */
+    struct segment *freed;                     /* atomic: E6; push one, take all */
+    uint32_t references;                       /* atomic: E11 */
+    uint32_t spares;                           /* atomic: R1; about how many segments are free or the writer's */
+    uint32_t alive;                            /* atomic: R1; segments between birth and death */
+    uint32_t cursors;                          /* atomic: R1; those that stand in this buffer */
+    uint64_t in_use;                           /* atomic: R1; bytes of the segments that are alive */
+    uint32_t writers;                          /* atomic: D1; debug builds: calls that write, under way */
+
+    /* Const after create, but for the fork node and the splice's target. */
+    _Alignas(AE_LINE) aether_allocator allocator;
+    uint64_t epoch;
+    uint32_t generation; /* ae_fork_generation at creation */
+    uint32_t first_room; /* of the smallest and the largest usual segment */
+    uint32_t largest_room;
+    uint32_t spares_most;
+    int32_t spins, yields;
+    bool asymmetric;              /* base/barrier.h, at creation */
+    struct aether_buffer *target; /* where a splice leads, with a reference; lock: the splices' (splice.c) */
+    struct ae_fork_node fork;
+};
+
+_Static_assert(offsetof(struct aether_buffer, head) == 0, "the inline way finds the writer's head first");
+
+/* Bytes for items that are left in the current segment. */
+static inline uint64_t ae_buffer_room(const struct aether_buffer *buffer)
+{
+    return (uint64_t)(buffer->end - buffer->head.at);
+}
+
+/* Opens the inline way, unless items need more than it does. */
+static inline void ae_buffer_set_inline_end(struct aether_buffer *buffer)
+{
+    buffer->head.inline_end = buffer->may_inline && buffer->indexed == 0 ? buffer->end : NULL;
+}
+
+static inline void ae_buffer_hold(struct aether_buffer *buffer)
+{
+    /* E11, relaxed: whoever adds one holds one, or holds a segment that does. */
+    AE_ADD(E11_HOLD, &buffer->references, 1, relaxed);
+}
+
+/* Drops a reference; the last one frees the block, its free segments, and the reference on a splice's target. */
+void ae_buffer_drop(struct aether_buffer *buffer);
+
+/* The newest segment or the oldest one, counted: the caller drops it. */
+struct segment *ae_buffer_grab(struct aether_buffer *buffer, struct segment **where);
+
+/* A place after the newest item, found in a segment that the caller holds. */
+struct place {
+    struct segment *segment; /* held; may be a later one than where the search began */
+    unsigned char *at;
+    uint64_t number;
+    uint64_t index; /* of the item before it */
+};
+void ae_buffer_find_end(struct place *place);
+
+/* NULL, or a handle from before fork(): AETHER_INVALID or AETHER_FORKED with a text. */
+AETHER_CHECKED aether_status ae_buffer_refuse(const struct aether_buffer *buffer, const char *call);
+
+/* The struct comments in code: aborts when the buffer's parts contradict each other. Nobody else uses it meanwhile. */
+void ae_buffer_check(struct aether_buffer *buffer);
+
+/* append.c: between writing calls. AETHER_BUSY where debug builds see two at once. */
+AETHER_CHECKED aether_status ae_writer_enter(struct aether_buffer *buffer, const char *call);
+void ae_writer_leave(struct aether_buffer *buffer);
+
+/* append.c: stores `word` at the writer's place, wakes who sleeps there. */
+void ae_writer_publish(struct aether_buffer *buffer, unsigned char *slot, uint32_t word);
+
+/* append.c: publishes the last word of the buffer; it refuses appends from here on. */
+void ae_writer_finish(struct aether_buffer *buffer, uint32_t word);
+
+/* The index of the newest item, as the writer knows it. */
+static inline uint64_t ae_writer_newest(const struct aether_buffer *buffer)
+{
+    const struct segment *segment = buffer->writing;
+    if (buffer->indexed != 0)
+        return buffer->indexed;
+    return segment->index_base + segment->first + ae_filled_items(buffer->head.filled) - 1;
+}
+
+#endif

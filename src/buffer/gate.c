@@ -1,0 +1,155 @@
+/*
+ * Sleeping at a gate, being woken, being told (cancel, close).
+ *
+ * The reader marks the gate, issues the heavy half of the barrier, looks again, and sleeps on two words at once: the gate
+ * and its own state. The writer publishes, looks at the gate, and if it is marked closes it and wakes two. So either the
+ * writer sees the mark or the reader sees the word (E2), and no plain append pays for it.
+ *
+ * The duty: whoever returns from the futex and finds the word there wakes two more before anything else, whatever its
+ * own reason was, because the kernel may have spent a wake on it.
+ *
+ * Kernels without futex_waitv cannot sleep on two words. There the canceller pokes: it changes the gate's word (the upper
+ * bits) and wakes the sleepers that share a bit with the cursor, while the state POKING keeps the reader in the segment.
+ */
+#include "buffer/gate.h"
+
+#include <sched.h>
+
+#include "base/barrier.h"
+#include "base/clock.h"
+#include "base/futex.h"
+
+static bool is_there(const struct aether_cursor *cursor)
+{
+    /* E1: pairs with E1_PUBLISH. */
+    return AE_LOAD(E1_READ, ae_slot_word(cursor->head.at), acquire) != 0;
+}
+
+static bool is_told(const struct aether_cursor *cursor)
+{
+    /* E10, relaxed: the caller looks again with acquire. */
+    return AE_LOAD(E10_STATE, &cursor->head.state, relaxed) != 0;
+}
+
+static bool spin(const struct aether_cursor *cursor)
+{
+    for (int32_t i = 0; i < cursor->spins; i++) {
+        if (is_there(cursor) || is_told(cursor))
+            return true;
+        ae_relax();
+    }
+    for (int32_t i = 0; i < cursor->yields; i++) {
+        sched_yield();
+        if (is_there(cursor) || is_told(cursor))
+            return true;
+    }
+    return false;
+}
+
+/* Marks the gate unless it is marked or closed. Returns what it is now. */
+static uint32_t mark(uint32_t *gate)
+{
+    /* E3: pairs with E3_CLOSE. Sequentially consistent for E2, since this load may stand in for the mark. */
+    uint32_t found = AE_LOAD(E3_GATE, gate, seq_cst);
+    while ((found & (AE_GATE_WAITED | AE_GATE_CLOSED)) == 0)
+        /* E2: with E2_AGAIN against the writer's store and E2_LOOK. Never a plain store. */
+        if (AE_CAS(E2_MARK, gate, &found, found | AE_GATE_WAITED, seq_cst, seq_cst))
+            return found | AE_GATE_WAITED;
+    return found;
+}
+
+/* ------------------------------------------------------------------------------------------------ without futex_waitv */
+
+static uint32_t bit_of(const struct aether_cursor *cursor)
+{
+    return UINT32_C(1) << ((uintptr_t)cursor / AE_CURSOR_ALIGN % 32);
+}
+
+static void wait_until_poked(struct aether_cursor *cursor)
+{
+    uint32_t state;
+    /* E10: pairs with E10_POKED: the poke is done with the gate. */
+    while ((state = AE_LOAD(E10_STATE, &cursor->head.state, acquire)) & AE_STATE_POKING)
+        ae_futex.wait(&cursor->head.state, state, AETHER_FOREVER, AE_FUTEX_ALL);
+}
+
+static void sleep_on_gate(struct aether_cursor *cursor, uint32_t *gate, uint32_t seen, int64_t deadline)
+{
+    uint32_t state = 0;
+    cursor->asleep_at = gate;
+    /* E10: pairs with E10_TELL: who finds us sleeping sees where. */
+    if (!AE_CAS(E10_SLEEP, &cursor->head.state, &state, AE_STATE_SLEEPING, release, relaxed))
+        return;
+    ae_futex.wait(gate, seen, deadline, bit_of(cursor));
+    state = AE_STATE_SLEEPING;
+    /* E10: failing means that somebody tells us something. */
+    if (!AE_CAS(E10_AWAKE, &cursor->head.state, &state, 0, acquire, acquire))
+        wait_until_poked(cursor);
+}
+
+/* The reader of the cursor is held in its segment by POKING. */
+static void poke(struct aether_cursor *cursor)
+{
+    uint32_t *gate = cursor->asleep_at;
+    /* E10: changes the word between the reader's look and its sleep. */
+    AE_ADD(E10_POKE, gate, AE_GATE_POKE, acq_rel);
+    ae_futex.wake(gate, INT32_MAX, bit_of(cursor));
+    /* E10: pairs with E10_STATE in wait_until_poked(). */
+    AE_SUB(E10_POKED, &cursor->head.state, AE_STATE_POKING, release);
+    ae_futex.wake(&cursor->head.state, 1, AE_FUTEX_ALL);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- both ways */
+
+static void sleep_at(struct aether_cursor *cursor, uint32_t *gate, uint32_t seen, int64_t deadline)
+{
+    if (ae_futex.wait_two != NULL)
+        ae_futex.wait_two(gate, seen, &cursor->head.state, 0, deadline);
+    else
+        sleep_on_gate(cursor, gate, seen, deadline);
+}
+
+aether_status ae_gate_await(struct aether_cursor *cursor, int64_t deadline)
+{
+    if (spin(cursor))
+        return AETHER_OK;
+    uint32_t *gate = ae_slot_gate(cursor->head.at);
+    for (;;) {
+        uint32_t seen = mark(gate);
+        if (seen & AE_GATE_CLOSED)
+            return AETHER_OK;
+        ae_barrier_heavy(); /* E2: after the mark, before the look */
+        /* E2: pairs with the store of the word; E1 as well. */
+        if (AE_LOAD(E2_AGAIN, ae_slot_word(cursor->head.at), seq_cst) != 0)
+            return AETHER_OK;
+        sleep_at(cursor, gate, seen, deadline);
+        if (is_there(cursor)) {
+            ae_futex.wake(gate, AE_WAKES, AE_FUTEX_ALL); /* the duty */
+            return AETHER_OK;
+        }
+        if (is_told(cursor))
+            return AETHER_OK;
+        if (deadline != AETHER_FOREVER && ae_clock.now() >= deadline)
+            return AETHER_TIMEOUT;
+    }
+}
+
+void ae_gate_tell(struct aether_cursor *cursor, uint32_t bit)
+{
+    uint32_t *state = &cursor->head.state;
+    uint32_t old = AE_LOAD(E10_STATE, state, relaxed); /* E10, relaxed: the exchange below decides */
+    for (;;) {
+        if (old & bit)
+            return;
+        bool sleeping = old & AE_STATE_SLEEPING;
+        uint32_t told = sleeping ? (old | bit | AE_STATE_POKING) & ~(uint32_t)AE_STATE_SLEEPING : old | bit;
+        /* E10: pairs with E10_STATE and with E10_SLEEP. */
+        if (!AE_CAS(E10_TELL, state, &old, told, acq_rel, acquire))
+            continue;
+        if (sleeping)
+            poke(cursor);
+        else if (ae_futex.wait_two != NULL)
+            ae_futex.wake(state, 1, AE_FUTEX_ALL);
+        return;
+    }
+}

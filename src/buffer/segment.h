@@ -1,0 +1,162 @@
+/*
+ * A segment: a block of memory in which items stand one after another. It is what is counted, recycled and given back.
+ *
+ *      ┌──────────────────┬─────────┬────────────────────────────────────────────┐
+ *      │ counts, link,    │ filled  │ item │ item │ item │ ROLL or FINAL │ zeros   │
+ *      │ constants        │         │      │      │      │               │         │
+ *      └──────────────────┴─────────┴────────────────────────────────────────────┘
+ *        128 bytes          128       `room` bytes; the last 8 are kept for the ROLL or FINAL
+ *
+ * A life begins when the writer stores the counts (birth, E4) and ends when `pins` falls to 0 (death, E5). In between:
+ *
+ *      chain = [it is buffer->current] + [it is buffer->oldest] + cursors in it
+ *            + [a live link leads to it: the next of a segment whose own chain is above 0, or a splice]
+ *      pins  = [chain > 0]         (cursors that may be lapped will count here one by one)
+ *
+ * chain is taken only from above 0, so it falls to 0 once in a life; whoever does that cuts the link to the next segment
+ * and drops the count that the link held there. Between take and birth nobody but the writer touches a segment; after
+ * the push to the free list it is the writer's again.
+ *
+ * "Const in a life" is written by the writer before the birth, and carried to readers by E4, E7 or E1.
+ */
+#ifndef AE_SEGMENT_H
+#define AE_SEGMENT_H
+
+#include <stddef.h>
+
+#include "base/atomic.h"
+#include "base/rcu.h"
+#include "buffer/edges.h"
+
+#include "aether/inline.h"
+
+enum {
+    AE_LINE = 128,      /* two cache lines: processors fetch them in pairs */
+    AE_SLOT_HEADER = 8, /* word and gate */
+    AE_END_ROOM = 8     /* kept for the ROLL or FINAL */
+};
+
+struct segment {
+    _Alignas(AE_LINE) uint32_t chain; /* atomic: E4, E5 */
+    uint32_t pins;                    /* atomic: E4, E5 */
+    struct segment *next;             /* atomic: E8; NULL, the successor, or SEVERED */
+    unsigned char *next_at;           /* where readers go on; guard: written before the ROLL, carried by E1 */
+    uint64_t next_number;             /* ... and with which number, in the numbering of next's owner */
+    struct aether_buffer *owner;      /* const in a life */
+    uint64_t ordinal;                 /* which one of its buffer, from 0; const in a life */
+    uint64_t first;                   /* items published before it; const in a life */
+    uint64_t offset;                  /* bytes published before it; const in a life */
+    uint64_t index_base;       /* index of an item without one of its own = index_base + its number; const in a life */
+    uint32_t room;             /* bytes of memory behind the header; const from allocation to free */
+    uint32_t used;             /* bytes of them that are not zero any more; owner: writer; set when it rolls on */
+    uint32_t indexed_from;     /* atomic: E1_INDEXED; 1 + offset of the first item with an index of its own, 0: none */
+    struct segment *free_next; /* free list, or the list of what is given back */
+    struct ae_rcu_head rcu;
+    _Alignas(AE_LINE) uint64_t filled; /* atomic: E9; items << 32 | bytes */
+    _Alignas(AE_LINE) unsigned char memory[];
+};
+
+/* What `next` becomes when chain has fallen to 0. */
+#define AE_SEVERED ((struct segment *)(uintptr_t)1)
+
+/* The kind of a word, and the bytes that its slot takes: header and payload, rounded up to 8. */
+static inline uint32_t ae_word_kind(uint32_t word)
+{
+    return word & 7;
+}
+
+static inline uint32_t ae_word_size(uint32_t word)
+{
+    return word >> 3;
+}
+
+static inline uint64_t ae_step(uint64_t size)
+{
+    return (size + AE_SLOT_HEADER + 7) & ~UINT64_C(7);
+}
+
+static inline uint32_t ae_word(uint64_t size, uint32_t kind)
+{
+    return (uint32_t)size << 3 | kind;
+}
+
+/* The two halves of a slot's header. */
+static inline uint32_t *ae_slot_word(const unsigned char *slot)
+{
+    return (uint32_t *)(uintptr_t)slot;
+}
+
+static inline uint32_t *ae_slot_gate(const unsigned char *slot)
+{
+    return (uint32_t *)(uintptr_t)(slot + 4);
+}
+
+static inline uint64_t ae_filled(uint64_t items, uint64_t bytes)
+{
+    return items << 32 | bytes;
+}
+
+static inline uint64_t ae_filled_items(uint64_t filled)
+{
+    return filled >> 32;
+}
+
+static inline uint64_t ae_filled_bytes(uint64_t filled)
+{
+    return filled & UINT32_MAX;
+}
+
+/* The bytes that a segment of `room` takes from the allocator. */
+static inline size_t ae_segment_size(uint32_t room)
+{
+    return offsetof(struct segment, memory) + room;
+}
+
+/*
+ * The writer takes a segment in which `need` bytes of slots fit: a recycled one, else a new one, with zeroed memory and
+ * without a life. NULL: no memory.
+ */
+struct segment *ae_segment_take(struct aether_buffer *buffer, uint64_t need);
+
+/* Gives back what was taken and never born. */
+void ae_segment_put_back(struct aether_buffer *buffer, struct segment *segment);
+
+/* Begins a life with `chain` counts. All fields are set and earlier pointers to this memory have moved on. */
+static inline void ae_segment_birth(struct segment *segment, uint32_t chain)
+{
+    /* E4: pairs with E4_TAKE in ae_chain_take(); first the pin that all of chain share. */
+    AE_STORE(E4_PINS, &segment->pins, 1, release);
+    /* E4: pairs with E4_TAKE: whoever counts itself into this life sees all that led to it. */
+    AE_STORE(E4_BIRTH, &segment->chain, chain, release);
+}
+
+/* Adds a count for somebody who already holds one, or who stands before a live link to the segment. */
+static inline void ae_chain_hold(struct segment *segment)
+{
+    /* E5, relaxed: the count that is already held keeps the life; the drop orders what is done with this one. */
+    AE_ADD(E5_HOLD, &segment->chain, 1, relaxed);
+}
+
+/* Adds a count unless there is none, in which case the segment is not alive (or its memory is not even a segment any more).
+ */
+static inline bool ae_chain_take(struct segment *segment)
+{
+    uint32_t chain = AE_LOAD(R1_COUNT, &segment->chain, relaxed); /* R1, relaxed: the exchange below decides */
+    while (chain != 0)
+        /* E4: pairs with E4_BIRTH. */
+        if (AE_CAS(E4_TAKE, &segment->chain, &chain, chain + 1, acquire, relaxed))
+            return true;
+    return false;
+}
+
+/*
+ * Drops a count; where it was the last one, the segment dies and the count that its link held goes too, along the whole
+ * chain, without recursion and across splices. Never blocks. Dead segments go to their buffer's free list, or back to
+ * the allocator after a grace period.
+ */
+void ae_chain_drop(struct segment *segment);
+
+/* Frees a list of segments, linked by free_next, that no thread can reach. */
+void ae_segments_free(const aether_allocator *allocator, struct segment *list);
+
+#endif
