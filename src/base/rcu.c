@@ -3,9 +3,12 @@
 #include <pthread.h>
 #include <signal.h>
 
-#include <urcu/urcu-bp.h>
-
 #include "base/sanitizer.h"
+
+#if !AE_TSAN && !AE_ASAN
+#define _LGPL_SOURCE
+#endif
+#include <urcu/urcu-bp.h>
 
 _Static_assert(sizeof(((struct ae_rcu_head *)0)->space) >= sizeof(struct rcu_head), "the head has room for liburcu's");
 

@@ -2,16 +2,23 @@
 #ifndef AE_SANITIZER_H
 #define AE_SANITIZER_H
 
-#if defined(__SANITIZE_THREAD__)
-#define AE_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define AE_TSAN 1
-#endif
+#if defined(__has_feature) /* clang */
+#define AE_HAS_SANITIZER(name) __has_feature(name)
+#else
+#define AE_HAS_SANITIZER(name) 0
 #endif
 
-#ifndef AE_TSAN
+#if defined(__SANITIZE_THREAD__) || AE_HAS_SANITIZER(thread_sanitizer)
+#define AE_TSAN 1
+#else
 #define AE_TSAN 0
+#endif
+
+/* Address, and undefined behaviour, which our builds turn on together with it. */
+#if defined(__SANITIZE_ADDRESS__) || AE_HAS_SANITIZER(address_sanitizer)
+#define AE_ASAN 1
+#else
+#define AE_ASAN 0
 #endif
 
 #if AE_TSAN

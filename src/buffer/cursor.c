@@ -63,10 +63,12 @@ static struct aether_cursor *allocate(const aether_allocator *allocator, const c
         (void)ae_fail(AETHER_NO_MEMORY, "%s: no memory for a cursor", call);
         return NULL;
     }
-    memset(cursor, 0, sizeof *cursor);
+    cursor->head.state = 0;
+    cursor->head.inside = 0;
+    cursor->asleep_at = NULL;
     cursor->allocator = *allocator;
     cursor->generation = ae_fork_generation;
-    return cursor;
+    return cursor; /* the rest is set by whoever gives it a place */
 }
 
 aether_cursor *aether_cursor_open(aether_buffer *buffer, aether_start start)
