@@ -106,12 +106,6 @@ struct segment *ae_segment_take(struct aether_buffer *buffer, uint64_t need)
     return segment != NULL ? segment : allocate(buffer, room);
 }
 
-void ae_segment_put_back(struct aether_buffer *buffer, struct segment *segment)
-{
-    ae_free(&buffer->allocator, segment, ae_segment_size(segment->room), AE_LINE);
-    ae_buffer_drop(buffer);
-}
-
 void ae_segments_free(const aether_allocator *allocator, struct segment *list)
 {
     while (list != NULL) {

@@ -118,9 +118,6 @@ static inline size_t ae_segment_size(uint32_t room)
  */
 struct segment *ae_segment_take(struct aether_buffer *buffer, uint64_t need);
 
-/* Gives back what was taken and never born. */
-void ae_segment_put_back(struct aether_buffer *buffer, struct segment *segment);
-
 /* Begins a life with `chain` counts. All fields are set and earlier pointers to this memory have moved on. */
 static inline void ae_segment_birth(struct segment *segment, uint32_t chain)
 {
