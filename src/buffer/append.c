@@ -74,8 +74,6 @@ struct batch {
     const unsigned char *payloads;
     size_t count;
     size_t stride;
-    uint64_t bytes_here;  /* what it takes in the current segment */
-    uint64_t bytes_fresh; /* and in a new one, where indexes may be implied again */
     const char *call;
 };
 
@@ -84,7 +82,8 @@ static const aether_payload *payload_of(const struct batch *batch, size_t number
     return (const aether_payload *)(const void *)(batch->payloads + number * batch->stride);
 }
 
-static aether_status check_payload(const struct batch *batch, size_t number, uint64_t newest)
+/* What cannot be, with its words; the caller has seen that something is wrong with the item. */
+static __attribute__((cold)) aether_status refuse_payload(const struct batch *batch, size_t number, uint64_t newest)
 {
     const aether_payload *payload = payload_of(batch, number);
     if (payload->data == NULL && payload->size != 0)
@@ -94,87 +93,142 @@ static aether_status check_payload(const struct batch *batch, size_t number, uin
                        payload->size, number, AETHER_ITEM_MAX);
     if (newest == UINT64_MAX)
         return ae_fail(AETHER_INDEX_ORDER, "%s: item %zu comes after the largest index there is", batch->call, number);
-    if (payload->index != 0 && payload->index <= newest)
-        return ae_fail(AETHER_INDEX_ORDER, "%s: index %llu of item %zu is not above the newest, %llu", batch->call,
-                       (unsigned long long)payload->index, number, (unsigned long long)newest);
+    return ae_fail(AETHER_INDEX_ORDER, "%s: index %llu of item %zu is not above the newest, %llu", batch->call,
+                   (unsigned long long)payload->index, number, (unsigned long long)newest);
+}
+
+/* newest + 1 where the payload has no index of its own; 0 means that the item cannot be. */
+static inline uint64_t index_of(const aether_payload *payload, uint64_t newest)
+{
+    if ((payload->data == NULL && payload->size != 0) || payload->size > AETHER_ITEM_MAX || newest == UINT64_MAX)
+        return 0;
+    if (payload->index == 0)
+        return newest + 1;
+    return payload->index > newest ? payload->index : 0;
+}
+
+/* A call of memcpy costs more than the copy of a small payload. */
+static inline void copy(unsigned char *to, const void *from, size_t size)
+{
+    enum { WORD = 8, SMALL = 64 };
+    if (size % WORD != 0 || size > SMALL) {
+        memcpy(to, from, size);
+        return;
+    }
+    for (size_t done = 0; done < size; done += WORD)
+        memcpy(to + done, (const unsigned char *)from + done, WORD);
+}
+
+/* Where items are being written, unpublished: the first one's word is kept back and publishes them all. */
+struct layout {
+    struct segment *segment;
+    unsigned char *start, *at; /* of the first item, and behind the last one */
+    unsigned char *end;        /* of the room */
+    uint64_t newest;           /* index of the last one, or of the one before the first */
+    uint64_t indexed;          /* the same where the segment has items with indexes of their own, else 0 */
+    uint32_t word;             /* the first one's */
+};
+
+/* Writes one item; false: there is no room for it. */
+static inline bool lay_out_item(struct layout *layout, const aether_payload *payload, uint64_t index)
+{
+    unsigned char *slot = layout->at, *data = slot + AE_SLOT_HEADER;
+    bool indexed = layout->indexed != 0 || index != layout->newest + 1;
+    uint64_t size = payload->size + (indexed ? sizeof index : 0);
+    if (ae_step(size) > (uint64_t)(layout->end - slot))
+        return false;
+    if (AE_UNLIKELY(indexed)) {
+        if (layout->indexed == 0)
+            /* E1, relaxed: carried by the word's store. */
+            AE_STORE(E1_INDEXED, &layout->segment->indexed_from, (uint32_t)(slot - layout->segment->memory) + 1, relaxed);
+        memcpy(data, &index, sizeof index);
+        data += sizeof index;
+        layout->indexed = index;
+    }
+    copy(data, payload->data, payload->size);
+    uint32_t word = ae_word(size, indexed ? AETHER_KIND_INDEXED : AETHER_KIND_ITEM);
+    if (slot == layout->start)
+        layout->word = word;
+    else
+        AE_STORE(E1_REST, ae_slot_word(slot), word, relaxed); /* E1, relaxed: the first word's store carries it */
+    layout->newest = index;
+    layout->at = slot + ae_step(size);
+    return true;
+}
+
+/* Takes back what was written: a reader looks at the header behind the newest item, so all of it has to be zero again. */
+static void clear(struct layout *layout, uint32_t indexed_from)
+{
+    /* E1, relaxed: nothing was published. */
+    AE_STORE(E1_INDEXED, &layout->segment->indexed_from, indexed_from, relaxed);
+    if (layout->at != layout->start) /* not the first header: its gate may be marked */
+        memset(layout->start + AE_SLOT_HEADER, 0, (size_t)(layout->at - layout->start) - AE_SLOT_HEADER);
+}
+
+enum { FULL_SEGMENT = -1 }; /* a status of this file's own */
+
+/* All items of the batch, or none. FULL_SEGMENT: they do not fit. */
+static aether_status lay_out(struct layout *layout, const struct batch *batch)
+{
+    uint32_t indexed_from = layout->segment->indexed_from;
+    for (size_t number = 0; number < batch->count; number++) {
+        const aether_payload *payload = payload_of(batch, number);
+        uint64_t index = index_of(payload, layout->newest);
+        aether_status status = AETHER_OK;
+        if (AE_UNLIKELY(index == 0))
+            status = refuse_payload(batch, number, layout->newest);
+        else if (AE_UNLIKELY(!lay_out_item(layout, payload, index)))
+            status = FULL_SEGMENT;
+        if (AE_UNLIKELY(status != AETHER_OK)) {
+            clear(layout, indexed_from);
+            return status;
+        }
+    }
     return AETHER_OK;
 }
 
-/* Checks all items before anything is touched, and adds up their room. */
-static aether_status measure(const struct aether_buffer *buffer, struct batch *batch)
+/* Checks all items and adds up what they take in a new segment, before one is taken for them. */
+static aether_status measure(const struct batch *batch, uint64_t newest, uint64_t *bytes)
 {
-    uint64_t newest = ae_writer_newest(buffer);
-    bool indexed_here = buffer->indexed != 0, indexed_fresh = false;
+    bool indexed = false;
+    *bytes = 0;
     for (size_t number = 0; number < batch->count; number++) {
-        aether_status status = check_payload(batch, number, newest);
-        if (status != AETHER_OK)
-            return status;
         const aether_payload *payload = payload_of(batch, number);
-        uint64_t index = payload->index != 0 ? payload->index : newest + 1;
-        indexed_here |= index != newest + 1;
-        indexed_fresh |= index != newest + 1;
-        batch->bytes_here += ae_step(payload->size + (indexed_here ? sizeof index : 0));
-        batch->bytes_fresh += ae_step(payload->size + (indexed_fresh ? sizeof index : 0));
+        uint64_t index = index_of(payload, newest);
+        if (index == 0)
+            return refuse_payload(batch, number, newest);
+        indexed |= index != newest + 1;
+        *bytes += ae_step(payload->size + (indexed ? sizeof index : 0));
         newest = index;
-        if (batch->bytes_here > AETHER_BATCH_MAX)
+        if (*bytes > AETHER_BATCH_MAX)
             return ae_fail(AETHER_TOO_LARGE, "%s: a batch of more than %zu bytes, at item %zu", batch->call,
                            AETHER_BATCH_MAX, number);
     }
     return AETHER_OK;
 }
 
-/* Writes one item but for its word, which it returns. */
-static uint32_t lay_out_item(unsigned char *slot, const aether_payload *payload, uint64_t index, bool indexed)
-{
-    unsigned char *data = slot + AE_SLOT_HEADER;
-    if (indexed) {
-        memcpy(data, &index, sizeof index);
-        data += sizeof index;
-    }
-    if (payload->size != 0)
-        memcpy(data, payload->data, payload->size);
-    return indexed ? ae_word(payload->size + sizeof index, AETHER_KIND_INDEXED) : ae_word(payload->size, AETHER_KIND_ITEM);
-}
-
-/*
- * Writes the items from `slot` on in `segment`; all words but the first, which is returned: it publishes them. *indexed is
- * the newest index where the segment has items with indexes of their own, else 0, before and after.
- */
-static uint32_t lay_out(struct segment *segment, unsigned char *slot, const struct batch *batch, uint64_t newest,
-                        uint64_t *indexed)
-{
-    uint32_t first = 0;
-    for (size_t number = 0; number < batch->count; number++) {
-        const aether_payload *payload = payload_of(batch, number);
-        uint64_t index = payload->index != 0 ? payload->index : newest + 1;
-        if (*indexed == 0 && index != newest + 1)
-            /* E1, relaxed: carried by the word's store. */
-            AE_STORE(E1_INDEXED, &segment->indexed_from, (uint32_t)(slot - segment->memory) + 1, relaxed);
-        if (*indexed != 0 || index != newest + 1)
-            *indexed = index;
-        uint32_t word = lay_out_item(slot, payload, index, *indexed != 0);
-        if (number == 0)
-            first = word;
-        else
-            AE_STORE(E1_REST, ae_slot_word(slot), word, relaxed); /* E1, relaxed: the first word's store carries it */
-        newest = index;
-        slot += ae_step(ae_word_size(word));
-    }
-    return first;
-}
-
 /* -------------------------------------------------------------------------------------------------------- appending */
 
-static void append_here(struct aether_buffer *buffer, const struct batch *batch)
+static aether_status append_here(struct aether_buffer *buffer, const struct batch *batch)
 {
     unsigned char *slot = buffer->head.at;
-    uint32_t word = lay_out(buffer->writing, slot, batch, ae_writer_newest(buffer), &buffer->indexed);
-    buffer->head.at = slot + batch->bytes_here;
-    buffer->head.filled += ae_filled(batch->count, batch->bytes_here);
+    struct layout layout = {.segment = buffer->writing,
+                            .start = slot,
+                            .at = slot,
+                            .end = buffer->end,
+                            .newest = ae_writer_newest(buffer),
+                            .indexed = buffer->indexed};
+    aether_status status = lay_out(&layout, batch);
+    if (status != AETHER_OK)
+        return status;
+    buffer->indexed = layout.indexed;
+    buffer->head.at = layout.at;
+    buffer->head.filled += ae_filled(batch->count, (uint64_t)(layout.at - slot));
     ae_buffer_set_inline_end(buffer);
-    ae_writer_publish(buffer, slot, word);
+    ae_writer_publish(buffer, slot, layout.word);
     /* E9: pairs with E9_LOAD: after what it tells of is published. */
     AE_STORE(E9_FILLED, buffer->head.filled_word, buffer->head.filled, release);
+    return AETHER_OK;
 }
 
 /* Lets the oldest segments go that nothing holds back: count first, publish second, release last. */
@@ -224,39 +278,45 @@ static void roll(struct aether_buffer *buffer, struct segment *segment)
 
 static aether_status append_in_next(struct aether_buffer *buffer, const struct batch *batch)
 {
-    struct segment *segment = ae_segment_take(buffer, batch->bytes_fresh);
+    uint64_t bytes;
+    aether_status status = measure(batch, ae_writer_newest(buffer), &bytes);
+    if (status != AETHER_OK)
+        return status;
+    struct segment *segment = ae_segment_take(buffer, bytes);
     if (segment == NULL)
         return ae_fail(AETHER_NO_MEMORY, "%s: no memory for a segment that takes %llu bytes", batch->call,
-                       (unsigned long long)batch->bytes_fresh);
+                       (unsigned long long)bytes);
     prepare_next(buffer, segment);
-    uint64_t indexed = 0;
-    uint32_t word = lay_out(segment, segment->memory, batch, segment->index_base + segment->first - 1, &indexed);
-    AE_STORE(E1_REST, ae_slot_word(segment->memory), word, relaxed); /* E1, relaxed: the ROLL's store carries it */
-    segment->filled = ae_filled(batch->count, batch->bytes_fresh);
+    struct layout layout = {.segment = segment,
+                            .start = segment->memory,
+                            .at = segment->memory,
+                            .end = segment->memory + segment->room - AE_END_ROOM,
+                            .newest = segment->index_base + segment->first - 1};
+    status = lay_out(&layout, batch);
+    AE_ASSERT(status == AETHER_OK);                                         /* it was measured for this */
+    AE_STORE(E1_REST, ae_slot_word(segment->memory), layout.word, relaxed); /* E1, relaxed: the ROLL's store carries it */
+    segment->filled = ae_filled(batch->count, bytes);
     roll(buffer, segment);
-    buffer->indexed = indexed;
-    buffer->head.at = segment->memory + batch->bytes_fresh;
+    buffer->indexed = layout.indexed;
+    buffer->head.at = layout.at;
     buffer->head.filled = segment->filled;
     buffer->head.filled_word = &segment->filled;
-    buffer->end = segment->memory + segment->room - AE_END_ROOM;
+    buffer->end = layout.end;
     ae_buffer_set_inline_end(buffer);
     return AETHER_OK;
 }
 
-static aether_status append_entered(struct aether_buffer *buffer, struct batch *batch)
+static aether_status append_entered(struct aether_buffer *buffer, const struct batch *batch)
 {
     if (buffer->ended)
         return ae_fail(AETHER_ENDED, "%s: the buffer was ended or spliced", batch->call);
-    aether_status status = measure(buffer, batch);
-    if (status != AETHER_OK || batch->count == 0)
-        return status;
-    if (batch->bytes_here > ae_buffer_room(buffer))
-        return append_in_next(buffer, batch);
-    append_here(buffer, batch);
-    return AETHER_OK;
+    if (batch->count == 0)
+        return AETHER_OK;
+    aether_status status = append_here(buffer, batch);
+    return status == FULL_SEGMENT ? append_in_next(buffer, batch) : status;
 }
 
-static aether_status append(struct aether_buffer *buffer, struct batch *batch)
+static aether_status append(struct aether_buffer *buffer, const struct batch *batch)
 {
     aether_status status = ae_buffer_refuse(buffer, batch->call);
     if (status == AETHER_OK)
@@ -271,7 +331,7 @@ static aether_status append(struct aether_buffer *buffer, struct batch *batch)
 static __attribute__((noinline)) aether_status append_one(aether_buffer *buffer, const aether_payload *payload,
                                                           const char *call)
 {
-    struct batch batch = {(const unsigned char *)payload, 1, sizeof *payload, 0, 0, call};
+    struct batch batch = {(const unsigned char *)payload, 1, sizeof *payload, call};
     return append(buffer, &batch);
 }
 
@@ -298,7 +358,7 @@ aether_status aether_append_at(aether_buffer *buffer, uint64_t index, const void
 aether_status aether_append_batch_sized(aether_buffer *buffer, const aether_payload *payloads, size_t count,
                                         size_t payload_size)
 {
-    struct batch batch = {(const unsigned char *)payloads, count, payload_size, 0, 0, "aether_append_batch"};
+    struct batch batch = {(const unsigned char *)payloads, count, payload_size, "aether_append_batch"};
     if (payloads == NULL && count != 0)
         return ae_fail(AETHER_INVALID, "%s: payloads is NULL with count %zu", batch.call, count);
     return append(buffer, &batch);

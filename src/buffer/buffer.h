@@ -62,10 +62,23 @@ static inline uint64_t ae_buffer_room(const struct aether_buffer *buffer)
     return (uint64_t)(buffer->end - buffer->head.at);
 }
 
-/* Opens the inline way, unless items need more than it does. */
+/* The index of the newest item, as the writer knows it. */
+static inline uint64_t ae_writer_newest(const struct aether_buffer *buffer)
+{
+    const struct segment *segment = buffer->writing;
+    if (buffer->indexed != 0)
+        return buffer->indexed;
+    return segment->index_base + segment->first + ae_filled_items(buffer->head.filled) - 1;
+}
+
+/*
+ * Opens the inline way, unless items need more than it does: an index of their own, or a look at whether there are indexes
+ * left, of which no segment has room for 2^32.
+ */
 static inline void ae_buffer_set_inline_end(struct aether_buffer *buffer)
 {
-    buffer->head.inline_end = buffer->may_inline && buffer->indexed == 0 ? buffer->end : NULL;
+    bool simple = buffer->indexed == 0 && ae_writer_newest(buffer) < UINT64_MAX - UINT32_MAX;
+    buffer->head.inline_end = buffer->may_inline && simple ? buffer->end : NULL;
 }
 
 static inline void ae_buffer_hold(struct aether_buffer *buffer)
@@ -104,14 +117,5 @@ void ae_writer_publish(struct aether_buffer *buffer, unsigned char *slot, uint32
 
 /* append.c: publishes the last word of the buffer; it refuses appends from here on. */
 void ae_writer_finish(struct aether_buffer *buffer, uint32_t word);
-
-/* The index of the newest item, as the writer knows it. */
-static inline uint64_t ae_writer_newest(const struct aether_buffer *buffer)
-{
-    const struct segment *segment = buffer->writing;
-    if (buffer->indexed != 0)
-        return buffer->indexed;
-    return segment->index_base + segment->first + ae_filled_items(buffer->head.filled) - 1;
-}
 
 #endif

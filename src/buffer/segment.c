@@ -25,7 +25,7 @@ enum {
 /* The room of the next segment: doubles while the buffer is busy or long, halves when it is quiet. Once per roll. */
 static uint32_t next_room(struct aether_buffer *buffer)
 {
-    if (buffer->first_room == buffer->largest_room)
+    if (buffer->writing == NULL || buffer->first_room == buffer->largest_room)
         return buffer->room;
     int64_t now = ae_clock.coarse(), age = now - buffer->rolled_at;
     buffer->rolled_at = now;
