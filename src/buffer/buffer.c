@@ -13,7 +13,7 @@ enum {
     SEGMENT_MOST = 16 * 1024 * 1024,
     SEGMENT_USUAL = 64 * 1024,
     SPARES_USUAL = 4,
-    SPINS_USUAL = 100,
+    SPINS_USUAL = 1000,
     YIELDS_USUAL = 1
 };
 

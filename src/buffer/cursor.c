@@ -85,6 +85,7 @@ aether_cursor *aether_cursor_open(aether_buffer *buffer, aether_start start)
         return NULL;
     struct place place = start == AETHER_FROM_OLDEST ? find_oldest(buffer) : find_next(buffer);
     cursor->spins = buffer->spins;
+    cursor->patience = buffer->spins;
     cursor->yields = buffer->yields;
     stand(cursor, &place);
     return cursor;
@@ -108,6 +109,7 @@ aether_cursor *aether_cursor_dup(aether_cursor *cursor)
     twin->last_index = cursor->last_index;
     twin->last_epoch = cursor->last_epoch;
     twin->spins = cursor->spins;
+    twin->patience = cursor->patience;
     twin->yields = cursor->yields;
     return twin;
 }

@@ -28,7 +28,8 @@ struct aether_cursor {
     uint64_t last_epoch;
     uint32_t *asleep_at;        /* guard: E10_SLEEP carries it to who pokes */
     uint32_t generation;        /* const: ae_fork_generation when it was opened */
-    int32_t spins, yields;      /* const */
+    int32_t spins, yields;      /* const: the most */
+    int32_t patience;           /* guard: the reader; how many looks pay for themselves, up to spins */
     aether_allocator allocator; /* const */
 };
 

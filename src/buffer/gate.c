@@ -31,9 +31,15 @@ static bool is_told(const struct aether_cursor *cursor)
     return AE_LOAD(E10_STATE, &cursor->head.state, relaxed) != 0;
 }
 
+/*
+ * Looks again for a while. How long pays for itself is learned: `patience` halves with every sleep that was long, and
+ * doubles with one that a little more patience would have saved. So a reader of a busy buffer hardly ever sleeps, and one of
+ * a quiet buffer does so almost at once. Competitive spinning: Karlin, Li, Manasse, Owicki, "Empirical studies of
+ * competitive spinning", 1991.
+ */
 static bool spin(const struct aether_cursor *cursor)
 {
-    for (int32_t i = 0; i < cursor->spins; i++) {
+    for (int32_t i = 0; i < cursor->patience; i++) {
         if (is_there(cursor) || is_told(cursor))
             return true;
         ae_relax();
@@ -44,6 +50,16 @@ static bool spin(const struct aether_cursor *cursor)
             return true;
     }
     return false;
+}
+
+static void learn(struct aether_cursor *cursor, int64_t slept_ns)
+{
+    enum { SHORT_NS = 50 * 1000, LEAST_PART = 64 }; /* falling asleep and being woken takes 10 to 20 us */
+    int32_t least = cursor->spins / LEAST_PART;
+    if (slept_ns < SHORT_NS)
+        cursor->patience = cursor->patience > cursor->spins / 2 ? cursor->spins : cursor->patience * 2 + 1;
+    else
+        cursor->patience = cursor->patience / 2 > least ? cursor->patience / 2 : least;
 }
 
 /* Marks the gate unless it is marked or closed. Returns what it is now. */
@@ -122,9 +138,11 @@ aether_status ae_gate_await(struct aether_cursor *cursor, int64_t deadline)
         /* E2: pairs with the store of the word; E1 as well. */
         if (AE_LOAD(E2_AGAIN, ae_slot_word(cursor->head.at), seq_cst) != 0)
             return AETHER_OK;
+        int64_t asleep = ae_clock.now();
         sleep_at(cursor, gate, seen, deadline);
         if (is_there(cursor)) {
             ae_futex.wake(gate, AE_WAKES, AE_FUTEX_ALL); /* the duty */
+            learn(cursor, ae_clock.now() - asleep);
             return AETHER_OK;
         }
         if (is_told(cursor))
