@@ -1,0 +1,58 @@
+/*
+ * Watchers: each a thread with a cursor, which makes a picture of nothing but the items it reads. Some are there from the
+ * start, some come late, one naps now and then and falls behind, one comes and goes.
+ *
+ * Each checks what it reads: the indexes of a snapshot are 1, 2, 3 ...; the first live index is at or below the one after
+ * the watermark, and each later one follows the one before; all are of the epoch that the snapshot names; and each item
+ * changes something. What is wrong there is said in the view, and the watcher leaves.
+ */
+#ifndef DIRWATCH_WATCHER_H
+#define DIRWATCH_WATCHER_H
+
+#include "dirwatch_picture.h"
+#include "dirwatch_source.h"
+
+struct watchers;
+
+/* A watcher as others see it. */
+struct watcher_view {
+    char name[32];
+    const char *state;
+    bool live;          /* past its snapshot */
+    uint64_t snapshots; /* read to their ends */
+    uint64_t entries;   /* in the newest of them */
+    uint64_t changes;   /* live items applied */
+    uint64_t skipped;   /* live items that the snapshot had already */
+    uint64_t resets;
+    aether_position position; /* in the live buffer */
+    uint8_t latest_root;
+    char latest[160]; /* the latest change: '+' or '-', and the path, as far as it fits; "" before the first */
+    bool broken;
+    struct message why; /* it is */
+};
+
+struct watchers_options {
+    struct source *source;
+    size_t count;
+    int64_t step_ns; /* the beat of coming, going and napping */
+    int bell;        /* rung when a watcher has reached a mark, or is broken */
+};
+
+/* NULL: `why` says why. */
+struct watchers *watchers_start(const struct watchers_options *options, struct message *why);
+
+size_t watchers_count(const struct watchers *watchers);
+void watchers_view(struct watchers *watchers, size_t number, struct watcher_view *view);
+
+/* The end is near: no naps, nobody is away, those who have not come yet come. */
+void watchers_hurry(struct watchers *watchers);
+
+/* A watcher stops at a mark until it is released. True when all have come to this one: their pictures may be read then. */
+bool watchers_are_at(struct watchers *watchers, uint64_t mark);
+const struct picture *watchers_picture(struct watchers *watchers, size_t number);
+void watchers_release(struct watchers *watchers, uint64_t mark);
+
+/* After source_close_door(): cancels, joins, frees. NULL does nothing. */
+void watchers_stop(struct watchers *watchers);
+
+#endif
