@@ -4,12 +4,16 @@
  * Caveats first
  *  - Every call that can fail returns an aether_status, or a handle that is NULL on failure. The compiler warns when a
  *    status is ignored.
- *  - "Nothing now" is not a failure: AETHER_EMPTY and AETHER_TIMEOUT leave aether_error() as it was.
+ *  - Statuses that tell of the stream and not of a failure leave aether_error() as it was: AETHER_EMPTY, AETHER_TIMEOUT,
+ *    AETHER_CANCELLED, and the final ones that a reader gets.
  *  - After fork() the child uses only handles that it made itself. Inherited ones answer AETHER_FORKED, and destroying or
  *    closing them does nothing. The library registers fork handlers, its own and those of liburcu-bp: a program that
  *    uses liburcu-bp by itself leaves the fork handlers of that library to aether.
  *  - Only aether_cursor_cancel() may be called from a signal handler.
  *  - EINTR never surfaces.
+ *  - The library prints nothing, except that a broken invariant of its own says which one before it aborts.
+ *  - The shared library stays loaded once it is: a plug-in that links the static one must not be unloaded, because liburcu's
+ *    worker may still have to run code of it.
  *
  * Usable from C11 and C++17.
  */
@@ -97,9 +101,11 @@ typedef struct aether_position {
 /*
  * Where memory comes from: given when a handle is created (the struct is copied), inherited by what is created inside.
  * alloc returns memory aligned to `align` (a power of two) or NULL, which becomes AETHER_NO_MEMORY; free gets the size
- * and alignment that alloc was given. Both are called from any thread, free also from the thread of liburcu that waits
- * for grace periods, and must not call the library. Exempt are liburcu's own allocations (a reader record per thread,
- * one worker thread): when it gets none, it aborts the process.
+ * and alignment that alloc was given. Both are called from any thread and must not call the library. free is called from
+ * liburcu's worker thread, too, and after the last handle is gone: what `user` leads to lives until aether_memory_drain()
+ * has returned after that. Exempt are liburcu's own allocations (a record per thread that opens cursors, the worker thread,
+ * which the first memory given back starts; a child of fork() gets one again): when it gets none, it aborts the process.
+ * This struct is frozen: it never grows.
  */
 typedef struct aether_allocator {
     void *(*alloc)(size_t size, size_t align, void *user);
@@ -107,11 +113,17 @@ typedef struct aether_allocator {
     void *user;
 } aether_allocator;
 
+/*
+ * Waits until the memory of everything that was destroyed, closed or read before the call is back with its allocator. Not
+ * from a callback of the library's.
+ */
+AETHER_API void aether_memory_drain(void);
+
 /* ------------------------------------------------------------------------------------------------------------- log */
 
 enum { AETHER_LOG_DEBUG = 0, AETHER_LOG_INFO = 1, AETHER_LOG_WARNING = 2, AETHER_LOG_ERROR = 3 };
 
-/* A name and a value that belong to a message; both borrowed for the length of the callback. */
+/* A name and a value that belong to a message; both borrowed for the length of the callback. Frozen: it never grows. */
 typedef struct aether_log_field {
     const char *name;
     const char *value;

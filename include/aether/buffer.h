@@ -21,7 +21,9 @@
  *    overlap destroy the buffer; the debug build of the library answers AETHER_BUSY instead where it sees them.
  *  - A cursor that is open and never read holds all that follows it. Close what you do not read.
  *  - What a cursor hands out is borrowed: it is valid until the next call on that cursor, and read-only.
- *  - A cursor belongs to one thread at a time. Only cancel and close come from others.
+ *  - A cursor belongs to one thread at a time. Only cancel and close come from others. Every cursor is closed once, also
+ * after a final status; which thread does it is the program's rule.
+ *  - Memory goes back to the allocator after a grace period, by another thread (aether_memory_drain() waits for it).
  *
  *      aether_buffer *buffer = aether_buffer_create(NULL);
  *      aether_cursor *cursor = aether_cursor_open(buffer, AETHER_FROM_NEXT);
@@ -75,7 +77,8 @@ typedef struct aether_buffer_options {
 
 /*
  * Makes an empty buffer. The caller owns it, until aether_buffer_destroy(). Any thread; does not block. Starts no thread.
- * NULL: aether_error_status() is AETHER_INVALID (an option is out of its range) or AETHER_NO_MEMORY.
+ * NULL: aether_error_status() is AETHER_INVALID (an option is out of its range), AETHER_NO_MEMORY, or AETHER_SYSTEM (the
+ * C library refused the fork handlers).
  */
 AETHER_API AETHER_CHECKED aether_buffer *aether_buffer_create_sized(const aether_buffer_options *options,
                                                                     size_t options_size);
@@ -88,7 +91,7 @@ static inline AETHER_CHECKED aether_buffer *aether_buffer_create(const aether_bu
 /*
  * Gives the buffer up. Its cursors read what they still hold, then get AETHER_CLOSED (or the reason of an earlier end,
  * or what a splice leads to), so they may be closed later. A writing call: the writer's thread, or another one that is
- * ordered after its last append, and after the last open by anyone. Does not block; NULL does nothing.
+ * ordered after its last append, and after all calls by anyone that take this handle. Does not block; NULL does nothing.
  */
 AETHER_API void aether_buffer_destroy(aether_buffer *buffer);
 
@@ -96,18 +99,17 @@ AETHER_API void aether_buffer_destroy(aether_buffer *buffer);
 
 /*
  * Appends one item with a copy of `size` bytes at `data` (NULL only with size 0), under the index after the newest one.
- * It is visible to every reader when the call returns. Never blocks, no system call unless a reader sleeps at the gate
- * or memory is new. The writer only.
- * AETHER_TOO_LARGE: above AETHER_ITEM_MAX. AETHER_ENDED: the buffer was ended or spliced. AETHER_NO_MEMORY: nothing has
- * changed, the next append may succeed. AETHER_INDEX_ORDER: the newest index is the largest there is. AETHER_BUSY: debug
- * builds saw two writers.
+ * It is visible to every reader when the call returns. Never blocks, no system call unless a reader sleeps at the gate, or
+ * memory is new or goes back. The writer only. AETHER_TOO_LARGE: above AETHER_ITEM_MAX. AETHER_ENDED: the buffer was ended
+ * or spliced. AETHER_NO_MEMORY: nothing has changed, the next append may succeed. AETHER_INDEX_ORDER: the newest index is
+ * the largest there is. AETHER_BUSY: debug builds saw two writers.
  */
 AETHER_API AETHER_CHECKED aether_status aether_append(aether_buffer *buffer, const void *data, size_t size);
 
 /*
  * The same under an index of the writer's own, which must be above the newest one and may leave a hole. An index that is not
  * the next one costs 8 bytes more, as does each later item of the same segment.
- * AETHER_INDEX_ORDER: not above the newest index; nothing was appended.
+ * AETHER_INDEX_ORDER: not above the newest index; nothing was appended. AETHER_INVALID: index 0.
  */
 AETHER_API AETHER_CHECKED aether_status aether_append_at(aether_buffer *buffer, uint64_t index, const void *data,
                                                          size_t size);
@@ -135,16 +137,19 @@ static inline AETHER_CHECKED aether_status aether_append_batch(aether_buffer *bu
 /*
  * Ends the buffer: readers get `reason` after the last item, and again at every later call. AETHER_OK means AETHER_ENDED;
  * else a final status (aether_status_is_final()), anything else is AETHER_INVALID. The writer only; never blocks, needs no
- * memory. AETHER_ENDED: it was ended or spliced before.
+ * memory.
+ * AETHER_ENDED: it was ended or spliced before. AETHER_BUSY: as with append.
  */
 AETHER_API AETHER_CHECKED aether_status aether_buffer_end(aether_buffer *buffer, aether_status reason);
 
 /*
  * Ends the buffer by continuing where `at` stands, in another buffer: its readers go on there and do not notice. Takes `at`
  * over and closes it; on any failure `at` stays the caller's. `buffer` may be destroyed afterwards. The place is held, and
- * all that follows it, as long as a reader of `buffer` or the buffer itself may come to it. The writer of `buffer` only, and
- * nobody else may use `at`; the other buffer's writer goes on meanwhile. Takes a lock that only splices take. AETHER_ENDED:
- * `buffer` was ended or spliced before. AETHER_CIRCLE: the way from `at` on leads to `buffer`.
+ * all that follows it, as long as a reader of `buffer` or the buffer itself may come to it.
+ * The writer of `buffer` only, and nobody else may use `at`; the other buffer's writer goes on meanwhile. Takes a lock that
+ * no reading or appending call takes.
+ * AETHER_ENDED: `buffer` was ended or spliced before. AETHER_CIRCLE: the way from `at` on leads to `buffer`. AETHER_BUSY: as
+ * with append.
  */
 AETHER_API AETHER_CHECKED aether_status aether_buffer_splice(aether_buffer *buffer, aether_cursor *at);
 
@@ -162,8 +167,8 @@ enum {
 /*
  * Opens a cursor. The caller owns it, until aether_cursor_close(). Any thread, also beside the writer; never blocks.
  * AETHER_FROM_NEXT takes its place at one instant within the call: items published before the call are not seen, items
- * published after it returned are.
- * NULL: AETHER_INVALID, AETHER_NO_MEMORY or AETHER_FORKED.
+ * published after it returned are. On a buffer that was spliced, next is the next item of the buffer that it leads to; on
+ * one that has ended, the end. NULL: AETHER_INVALID, AETHER_NO_MEMORY or AETHER_FORKED.
  */
 AETHER_API AETHER_CHECKED aether_cursor *aether_cursor_open(aether_buffer *buffer, aether_start start);
 
@@ -177,16 +182,17 @@ AETHER_API AETHER_CHECKED aether_cursor *aether_cursor_dup(aether_cursor *cursor
 typedef struct aether_item {
     const void *data;
     size_t size;    /* bytes */
-    uint64_t index; /* the writer's number of the item */
+    uint64_t index; /* the writer's number of the item; behind a splice, the other writer's (aether_cursor_position()) */
 } aether_item;
 
 /*
  * Hands out the next item, waiting for it until `timeout_ns` from now have passed (AETHER_NO_WAIT, AETHER_FOREVER). The
  * cursor's own thread.
  * AETHER_EMPTY: nothing now, without waiting. AETHER_TIMEOUT: nothing in time. AETHER_CANCELLED: aether_cursor_cancel()
- * was called, items may be left. AETHER_CLOSED: the buffer was destroyed, or this cursor was closed while the call was
- * inside. AETHER_ENDED, AETHER_RESET, AETHER_FAILED: the reason with which the buffer ended, now and at each later call.
- * `item` is filled with AETHER_OK only.
+ * was called, items may be left. AETHER_CLOSED: the buffer was destroyed, and the cursor is still to be closed; or another
+ * thread closed this cursor while the call was inside, and it must not be touched again. (A program in which others close
+ * a reader's cursor has that reader never close it.) AETHER_ENDED, AETHER_RESET, AETHER_FAILED: the reason with which the
+ * buffer ended, now and at each later call. What `item` holds means something with AETHER_OK only.
  */
 AETHER_API AETHER_CHECKED aether_status aether_cursor_next_sized(aether_cursor *cursor, aether_item *item, size_t item_size,
                                                                  int64_t timeout_ns);
@@ -199,7 +205,8 @@ static inline AETHER_CHECKED aether_status aether_cursor_next(aether_cursor *cur
 /*
  * A run: hands out up to `capacity` items (at least one) that are ready, into the caller's array, waiting for the first one
  * as next does. `*count` says how many: they are of one segment, so fewer than are ready may come. All are valid until the
- * next call on the cursor. Statuses as above; `*count` is 0 with any other than AETHER_OK.
+ * next call on the cursor.
+ * Statuses as above; `*count` is 0 with any other than AETHER_OK. A capacity of 0 is AETHER_INVALID.
  */
 AETHER_API AETHER_CHECKED aether_status aether_cursor_run_sized(aether_cursor *cursor, aether_item *items, size_t capacity,
                                                                 size_t *count, size_t item_size, int64_t timeout_ns);
@@ -219,7 +226,7 @@ AETHER_API aether_position aether_cursor_position(const aether_cursor *cursor);
 /*
  * Makes this reader's call return AETHER_CANCELLED, if it is inside one and finds no item first, and each later one until
  * aether_cursor_resume(). Wakes exactly this reader. Any thread, also from a signal handler; never blocks. The cursor has to
- * be open still.
+ * be open still; NULL does nothing.
  */
 AETHER_API void aether_cursor_cancel(aether_cursor *cursor);
 
@@ -227,10 +234,13 @@ AETHER_API void aether_cursor_cancel(aether_cursor *cursor);
 AETHER_API AETHER_CHECKED aether_status aether_cursor_resume(aether_cursor *cursor);
 
 /*
- * Closes the cursor and lets go of what it held. From any thread: a call of the owner's that is inside aether_cursor_next()
- * or aether_cursor_run() is woken and returns AETHER_CLOSED, and close waits those few instructions for it. A call that
- * *begins* on a cursor that is being closed is an error of the program, as with any handle: a reader that may be between two
- * calls is cancelled and joined first. May free a long chain of segments, never recursively. NULL does nothing.
+ * Closes the cursor and lets go of what it held, the items that it handed out included. From any thread: a call of the
+ * owner's that waits inside aether_cursor_next() or aether_cursor_run() is woken and returns AETHER_CLOSED, and close waits
+ * until it has left, about a millisecond at the most. A call that had found an item at that moment may still return
+ * AETHER_OK, with an item that is gone, and a call that *begins* on a closed cursor is an error of the program, as with any
+ * handle. So another thread closes only a reader that does nothing more with item or cursor; else it cancels the reader,
+ * joins it, and closes then.
+ * May free a long chain of segments, never recursively. NULL does nothing.
  */
 AETHER_API void aether_cursor_close(aether_cursor *cursor);
 
@@ -246,8 +256,9 @@ typedef struct aether_buffer_stats {
     uint64_t in_use_bytes;    /* memory of segments that the buffer or a reader holds, cached ones not included */
     uint64_t in_use_segments; /* their number */
     uint64_t cached_segments; /* recycled segments that wait for the writer, about */
-    uint64_t cursors;         /* open cursors that were opened on this buffer or duplicated from such */
+    uint64_t cursors;         /* open cursors that stand in this buffer: those that crossed into another count there */
     uint64_t wakes;           /* appends that found a sleeping reader */
+    uint64_t cached_bytes;    /* memory of recycled segments: those, and ones that the buffer outgrew */
 } aether_buffer_stats;
 
 /* Fills `stats`. Any thread, beside the writer; never blocks. Each figure is right at some instant within the call. */
@@ -259,7 +270,10 @@ static inline AETHER_CHECKED aether_status aether_buffer_get_stats(aether_buffer
     return aether_buffer_get_stats_sized(buffer, stats, sizeof *stats);
 }
 
-/* The epoch, and the index of the newest item (options.newest_index before the first). Any thread; never blocks. */
+/*
+ * The buffer's epoch, and the index of its newest item (options.newest_index before the first), also after it was ended or
+ * spliced. Any thread; never blocks. All zero for NULL or a handle from before fork().
+ */
 AETHER_API aether_position aether_buffer_newest(aether_buffer *buffer);
 
 #ifdef __cplusplus

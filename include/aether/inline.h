@@ -16,10 +16,10 @@
  *      }
  *
  * A program that includes this header is bound to the layouts below: they change only together with the library's soname.
- * NULL handles, handles from before fork() and arguments are not checked in aether_inline_next(); an inline append of an
- * inherited buffer answers AETHER_FORKED like the plain one.
- * aether_cursor_close() from another thread is allowed while the owner is inside a call of buffer.h, not inside
- * aether_inline_next().
+ * Arguments are not checked here: neither handle nor pointer may be NULL, but for data of size 0. A cursor from before
+ * fork() is not detected in aether_inline_next(); an inline append to an inherited buffer answers AETHER_FORKED.
+ * aether_cursor_close() from another thread must never find a reader inside aether_inline_next(): such a reader is cancelled
+ * and joined first.
  *
  * The item as it stands in a segment, aligned to 8 bytes:
  *
@@ -112,7 +112,7 @@ static inline bool aether_inline_fits(const aether_buffer *buffer, size_t size)
            (uintptr_t)writer->at + (((uint64_t)size + 15) & ~UINT64_C(7)) <= (uintptr_t)writer->inline_end;
 }
 
-/* As aether_append(). */
+/* As aether_append(), with the arguments unchecked. */
 static inline AETHER_CHECKED aether_status aether_inline_append(aether_buffer *buffer, const void *data, size_t size)
 {
     if (__builtin_expect(!aether_inline_fits(buffer, size), 0))

@@ -34,8 +34,7 @@ void ae_barrier_force_symmetric(bool symmetric)
     asymmetric = registered && !symmetric;
 }
 
-void ae_barrier_heavy(void)
+bool ae_barrier_heavy(void)
 {
-    if (registered)
-        membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+    return !registered || membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0;
 }

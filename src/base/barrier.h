@@ -20,7 +20,10 @@ bool ae_barrier_is_asymmetric(void);
 /* For tests: go without membarrier from the next handle on. */
 void ae_barrier_force_symmetric(bool symmetric);
 
-/* 0.2 to 8 us; no system call where there is no asymmetric barrier. */
-void ae_barrier_heavy(void);
+/*
+ * 0.2 to 8 us; no system call where there is no asymmetric barrier. False: the kernel refused (a filter on system calls
+ * that came after the first handle), so the caller has to look again after a while instead of relying on a wake-up.
+ */
+bool ae_barrier_heavy(void);
 
 #endif

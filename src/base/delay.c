@@ -18,7 +18,7 @@ void ae_delay(void)
 {
     static _Thread_local uint64_t state;
     if (state == 0)
-        state = 0x9e3779b97f4a7c15u * (1 + __atomic_fetch_add(&seeds, 1, __ATOMIC_RELAXED)); /* B2: only distinct */
+        state = 0x9e3779b97f4a7c15u * (1 + __atomic_fetch_add(&seeds, 1, __ATOMIC_RELAXED)); /* only distinct */
     state ^= state << 13;
     state ^= state >> 7;
     state ^= state << 17;

@@ -20,6 +20,13 @@ struct ae_fork_node {
     void (*in_child)(struct ae_fork_node *node);
 };
 
+/*
+ * The process' one lock for what is rare: the registry of handles, and what spans several of them (splices). It is held
+ * across fork(), so a child never inherits it locked. A leaf: nothing is called under it.
+ */
+void ae_process_lock(void);
+void ae_process_unlock(void);
+
 void ae_fork_register(struct ae_fork_node *node, void (*in_child)(struct ae_fork_node *node));
 void ae_fork_unregister(struct ae_fork_node *node);
 

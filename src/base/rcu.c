@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 
 #include "base/sanitizer.h"
 
@@ -16,6 +17,7 @@ _Static_assert(sizeof(((struct ae_rcu_head *)0)->space) >= sizeof(struct rcu_hea
 static char grace_period;
 /* In a child after fork() liburcu makes itself a new worker. */
 static pthread_once_t worker_once = PTHREAD_ONCE_INIT;
+static bool has_worker; /* guard: worker_once, and a child is alone when it looks */
 
 void ae_rcu_register_thread(void)
 {
@@ -34,14 +36,25 @@ void ae_rcu_read_unlock(void)
 }
 
 /* The worker inherits the mask of the thread that creates it. */
+static void block_signals(sigset_t *before)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, before);
+}
+
+static void name_worker(void)
+{
+    pthread_setname_np(urcu_bp_get_call_rcu_thread(urcu_bp_get_default_call_rcu_data()), "aether-rcu");
+}
+
 static void start_worker(void)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    struct call_rcu_data *worker = urcu_bp_get_default_call_rcu_data();
+    sigset_t before;
+    block_signals(&before);
+    name_worker(); /* the first look at the default worker makes it */
+    has_worker = true;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_setname_np(urcu_bp_get_call_rcu_thread(worker), "aether-rcu");
 }
 
 static void run_deferred(struct rcu_head *head)
@@ -78,6 +91,11 @@ void ae_rcu_after_fork_parent(void)
 
 void ae_rcu_after_fork_child(void)
 {
+    sigset_t before;
     urcu_bp_after_fork_child();
+    block_signals(&before);
     urcu_bp_call_rcu_after_fork_child();
+    if (has_worker)
+        name_worker();
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }

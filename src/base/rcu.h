@@ -30,7 +30,7 @@ void ae_rcu_defer(struct ae_rcu_head *head, void (*callback)(struct ae_rcu_head 
 /* Waits until all that was deferred before the call has run. For tests and for the end of a program. */
 void ae_rcu_barrier(void);
 
-/* Around fork(), for base/fork.c. */
+/* Around fork(), for base/process.c. */
 void ae_rcu_before_fork(void);
 void ae_rcu_after_fork_parent(void);
 void ae_rcu_after_fork_child(void);

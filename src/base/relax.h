@@ -1,7 +1,10 @@
-/* Tells the processor that this thread is in a loop that waits for another one. */
+/* Waiting for another thread without sleeping, and hints for the compiler. */
 #ifndef AE_RELAX_H
 #define AE_RELAX_H
 
+#include <sched.h>
+
+/* Tells the processor that this thread is in a loop that waits for another one. */
 static inline void ae_relax(void)
 {
 #if defined(__x86_64__)
@@ -11,6 +14,12 @@ static inline void ae_relax(void)
 #else
 #error "aether knows x86-64 and aarch64"
 #endif
+}
+
+/* Gives the processor to whoever else is ready to run. */
+static inline void ae_yield(void)
+{
+    sched_yield();
 }
 
 #define AE_LIKELY(condition) __builtin_expect(!!(condition), 1)

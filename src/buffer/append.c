@@ -18,8 +18,8 @@ enum { ROLLS_OF_OLDEST = 4 }; /* so many steps per roll at the most: an append s
 
 aether_status ae_writer_enter(struct aether_buffer *buffer, const char *call)
 {
-    /* D1: pairs with itself; only debug builds look. */
-    if (AE_DEBUG && AE_EXCHANGE(D1_WRITING, &buffer->writers, 1, acquire) != 0)
+    /* W1: pairs with itself; only debug builds look. */
+    if (AE_DEBUG && AE_EXCHANGE(W1_WRITING, &buffer->writers, 1, acquire) != 0)
         return ae_fail(AETHER_BUSY, "%s: another thread is writing to this buffer", call);
     return AETHER_OK;
 }
@@ -27,7 +27,7 @@ aether_status ae_writer_enter(struct aether_buffer *buffer, const char *call)
 void ae_writer_leave(struct aether_buffer *buffer)
 {
     if (AE_DEBUG)
-        AE_STORE(D1_WRITING, &buffer->writers, 0, release); /* D1 */
+        AE_STORE(W1_WRITING, &buffer->writers, 0, release); /* W1 */
 }
 
 /* ------------------------------------------------------------------------------------------------------- publishing */
@@ -123,6 +123,7 @@ static inline void copy(unsigned char *to, const void *from, size_t size)
 struct layout {
     struct segment *segment;
     unsigned char *start, *at; /* of the first item, and behind the last one */
+    unsigned char *last;       /* the last one */
     unsigned char *end;        /* of the room */
     uint64_t newest;           /* index of the last one, or of the one before the first */
     uint64_t indexed;          /* the same where the segment has items with indexes of their own, else 0 */
@@ -138,9 +139,6 @@ static inline bool lay_out_item(struct layout *layout, const aether_payload *pay
     if (ae_step(size) > (uint64_t)(layout->end - slot))
         return false;
     if (AE_UNLIKELY(indexed)) {
-        if (layout->indexed == 0)
-            /* E1, relaxed: carried by the word's store. */
-            AE_STORE(E1_INDEXED, &layout->segment->indexed_from, (uint32_t)(slot - layout->segment->memory) + 1, relaxed);
         memcpy(data, &index, sizeof index);
         data += sizeof index;
         layout->indexed = index;
@@ -152,15 +150,14 @@ static inline bool lay_out_item(struct layout *layout, const aether_payload *pay
     else
         AE_STORE(E1_REST, ae_slot_word(slot), word, relaxed); /* E1, relaxed: the first word's store carries it */
     layout->newest = index;
+    layout->last = slot;
     layout->at = slot + ae_step(size);
     return true;
 }
 
 /* Takes back what was written: a reader looks at the header behind the newest item, so all of it has to be zero again. */
-static void clear(struct layout *layout, uint32_t indexed_from)
+static void clear(struct layout *layout)
 {
-    /* E1, relaxed: nothing was published. */
-    AE_STORE(E1_INDEXED, &layout->segment->indexed_from, indexed_from, relaxed);
     if (layout->at != layout->start) /* not the first header: its gate may be marked */
         memset(layout->start + AE_SLOT_HEADER, 0, (size_t)(layout->at - layout->start) - AE_SLOT_HEADER);
 }
@@ -170,7 +167,6 @@ enum { FULL_SEGMENT = -1 }; /* a status of this file's own */
 /* All items of the batch, or none. FULL_SEGMENT: they do not fit. */
 static aether_status lay_out(struct layout *layout, const struct batch *batch)
 {
-    uint32_t indexed_from = layout->segment->indexed_from;
     for (size_t number = 0; number < batch->count; number++) {
         const aether_payload *payload = payload_of(batch, number);
         uint64_t index = index_of(payload, layout->newest);
@@ -180,7 +176,7 @@ static aether_status lay_out(struct layout *layout, const struct batch *batch)
         else if (AE_UNLIKELY(!lay_out_item(layout, payload, index)))
             status = FULL_SEGMENT;
         if (AE_UNLIKELY(status != AETHER_OK)) {
-            clear(layout, indexed_from);
+            clear(layout);
             return status;
         }
     }
@@ -209,6 +205,13 @@ static aether_status measure(const struct batch *batch, uint64_t newest, uint64_
 
 /* -------------------------------------------------------------------------------------------------------- appending */
 
+/* Where an opener finds the newest index, once it is published and before `filled` says so. */
+static void tell_last(const struct layout *layout)
+{
+    /* E9: pairs with the load in index_before(). */
+    AE_STORE(E9_INDEXED, &layout->segment->indexed_last, (uint32_t)(layout->last - layout->segment->memory) + 1, release);
+}
+
 static aether_status append_here(struct aether_buffer *buffer, const struct batch *batch)
 {
     unsigned char *slot = buffer->head.at;
@@ -226,6 +229,8 @@ static aether_status append_here(struct aether_buffer *buffer, const struct batc
     buffer->head.filled += ae_filled(batch->count, (uint64_t)(layout.at - slot));
     ae_buffer_set_inline_end(buffer);
     ae_writer_publish(buffer, slot, layout.word);
+    if (layout.indexed != 0)
+        tell_last(&layout);
     /* E9: pairs with E9_LOAD: after what it tells of is published. */
     AE_STORE(E9_FILLED, buffer->head.filled_word, buffer->head.filled, release);
     return AETHER_OK;
@@ -251,7 +256,7 @@ static void prepare_next(const struct aether_buffer *buffer, struct segment *seg
     segment->first = before->first + ae_filled_items(buffer->head.filled);
     segment->offset = before->offset + ae_filled_bytes(buffer->head.filled);
     segment->index_base = ae_writer_newest(buffer) + 1 - segment->first;
-    segment->indexed_from = 0;
+    segment->indexed_last = 0;
 }
 
 /* The writer goes over to `segment`, in which the batch stands already, and publishes it by the ROLL behind the old one. */
@@ -295,6 +300,8 @@ static aether_status append_in_next(struct aether_buffer *buffer, const struct b
     status = lay_out(&layout, batch);
     AE_ASSERT(status == AETHER_OK);                                         /* it was measured for this */
     AE_STORE(E1_REST, ae_slot_word(segment->memory), layout.word, relaxed); /* E1, relaxed: the ROLL's store carries it */
+    if (layout.indexed != 0)
+        tell_last(&layout);
     segment->filled = ae_filled(batch->count, bytes);
     roll(buffer, segment);
     buffer->indexed = layout.indexed;
@@ -361,6 +368,9 @@ aether_status aether_append_batch_sized(aether_buffer *buffer, const aether_payl
     struct batch batch = {(const unsigned char *)payloads, count, payload_size, "aether_append_batch"};
     if (payloads == NULL && count != 0)
         return ae_fail(AETHER_INVALID, "%s: payloads is NULL with count %zu", batch.call, count);
+    if (payload_size < sizeof *payloads || payload_size % _Alignof(aether_payload) != 0)
+        return ae_fail(AETHER_INVALID, "%s: payload size %zu is below %zu or not a multiple of %zu", batch.call,
+                       payload_size, sizeof *payloads, _Alignof(aether_payload));
     return append(buffer, &batch);
 }
 

@@ -2,11 +2,11 @@
 #include "buffer/buffer.h"
 
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/barrier.h"
 #include "base/clock.h"
 #include "base/fail.h"
+#include "base/random.h"
 
 enum {
     SEGMENT_LEAST = 1024,
@@ -14,6 +14,7 @@ enum {
     SEGMENT_USUAL = 64 * 1024,
     SPARES_USUAL = 4,
     SPINS_USUAL = 1000,
+    SPINS_MOST = 1 << 20,
     YIELDS_USUAL = 1
 };
 
@@ -22,15 +23,6 @@ enum {
 static int32_t or_usual(int32_t value, int32_t usual)
 {
     return value == 0 ? usual : value < 0 ? 0 : value;
-}
-
-static uint64_t random_epoch(void)
-{
-    uint64_t epoch = 0;
-    while (epoch == 0)
-        if (getrandom(&epoch, sizeof epoch, GRND_NONBLOCK) != sizeof epoch) /* early in a machine's start */
-            epoch = (uint64_t)ae_clock.now() * 0x9e3779b97f4a7c15u ^ (uintptr_t)&epoch;
-    return epoch;
 }
 
 static bool is_segment_size(uint32_t size, uint32_t most)
@@ -54,9 +46,9 @@ static aether_status complete(aether_buffer_options *options)
     if (options->allocator != NULL && (options->allocator->alloc == NULL || options->allocator->free == NULL))
         return ae_fail(AETHER_INVALID, "aether_buffer_create: the allocator lacks alloc or free");
     if (options->epoch == 0)
-        options->epoch = random_epoch();
+        options->epoch = ae_random_nonzero();
     options->cached_segments = or_usual(options->cached_segments, SPARES_USUAL);
-    options->spins = or_usual(options->spins, SPINS_USUAL);
+    options->spins = or_usual(options->spins < SPINS_MOST ? options->spins : SPINS_MOST, SPINS_USUAL);
     options->yields = or_usual(options->yields, YIELDS_USUAL);
     return AETHER_OK;
 }
@@ -147,10 +139,16 @@ void aether_buffer_destroy(aether_buffer *buffer)
 {
     if (buffer == NULL || buffer->generation != ae_fork_generation)
         return;
+    /* W1: pairs with itself; only debug builds look. */
+    AE_CHECK(AE_LOAD(W1_WRITING, &buffer->writers, relaxed) == 0);
     ae_fork_unregister(&buffer->fork);
     if (!buffer->ended)
         ae_writer_finish(buffer, ae_word(AETHER_CLOSED, AETHER_KIND_FINAL));
+    AE_STORE(R1_COUNT, &buffer->spares_most, 0, relaxed); /* R1: nobody will take what is recycled */
     struct segment *oldest = buffer->oldest;
+    /* E7: pairs with E7_LOAD: a splice may lead openers here that hold no handle. */
+    AE_STORE(E7_CURRENT, &buffer->current, NULL, release);
+    AE_STORE(E7_OLDEST, &buffer->oldest, NULL, release);
     ae_chain_drop(buffer->writing);
     ae_chain_drop(oldest);
     ae_buffer_drop(buffer);
@@ -167,54 +165,78 @@ aether_status ae_buffer_refuse(const struct aether_buffer *buffer, const char *c
     return AETHER_OK;
 }
 
-struct segment *ae_buffer_grab(struct aether_buffer *buffer, struct segment **where)
+struct segment *ae_buffer_grab(struct segment **where)
 {
-    (void)buffer;
     for (;;) {
         ae_rcu_read_lock(); /* the segment's count stays readable memory, whatever becomes of it */
         /* E7: pairs with E7_CURRENT, E7_OLDEST. */
         struct segment *segment = AE_LOAD(E7_LOAD, where, acquire);
-        bool taken = ae_chain_take(segment);
+        bool taken = segment != NULL && ae_chain_take(segment);
         /* E7: the look again: a count in a later life carries E4, so the pointer is seen to have moved on. */
         bool same = taken && AE_LOAD(E7_AGAIN, where, acquire) == segment;
         ae_rcu_read_unlock();
-        if (same)
+        if (same || segment == NULL)
             return segment;
         if (taken)
             ae_chain_drop(segment);
     }
 }
 
-static bool is_item(uint32_t word)
+/*
+ * The index of the item at `last`, the one before place->at, or of the newest one that the writer has told of where no item
+ * was passed on the way. False: the writer has told of one that is not passed yet.
+ */
+static bool index_before(struct place *place, const unsigned char *last)
 {
-    return ae_word_kind(word) == AETHER_KIND_ITEM || ae_word_kind(word) == AETHER_KIND_INDEXED;
+    const struct segment *segment = place->segment;
+    if (last == NULL) {
+        /* E9: pairs with the store in tell_last(), which comes before `filled`. */
+        uint32_t told = AE_LOAD(E9_INDEXED, &segment->indexed_last, acquire);
+        last = told != 0 ? segment->memory + (told - 1) : NULL;
+        if (last != NULL && last >= place->at)
+            return false;
+    }
+    if (last != NULL && ae_word_kind(AE_LOAD(E1_READ, ae_slot_word(last), acquire)) == AETHER_KIND_INDEXED)
+        memcpy(&place->index, last + AE_SLOT_HEADER, sizeof place->index);
+    else
+        place->index = segment->index_base + place->number - 1;
+    return true;
 }
 
-/*
- * The index of the last item before `at`. Where items have indexes of their own it is in the item, and only a walk finds
- * that: all items of the segment from the first such one on have them.
- */
-static uint64_t index_before(const struct segment *segment, const unsigned char *at, uint64_t number)
+/* Walks over what was published since the place was `filled`. Returns the word behind the newest item: 0, ROLL or FINAL. */
+static uint32_t walk(struct place *place)
 {
-    /* E1, relaxed: whoever has seen such an item's word sees the offset, and only then it matters. */
-    uint32_t from = AE_LOAD(E1_INDEXED, &segment->indexed_from, relaxed);
-    if (from == 0 || segment->memory + (from - 1) >= at)
-        return segment->index_base + number - 1;
-    const unsigned char *slot = segment->memory + (from - 1), *last = slot;
-    while (slot < at) {
-        last = slot;
-        slot += ae_step(ae_word_size(AE_LOAD(E1_READ, ae_slot_word(slot), relaxed))); /* E1, relaxed: seen before */
+    const unsigned char *last = NULL;
+    uint32_t word;
+    do
+        /* E1: pairs with E1_PUBLISH. */
+        while (ae_word_is_item(word = AE_LOAD(E1_READ, ae_slot_word(place->at), acquire))) {
+            last = place->at;
+            place->at += ae_step(ae_word_size(word));
+            place->number++;
+        }
+    while (!index_before(place, last));
+    return word;
+}
+
+/* Over a ROLL. Into another buffer the way is long, and the newest item is near its `current`, unless that handle is gone.
+ */
+static void go_on(struct place *place, struct segment *next)
+{
+    struct segment *segment = place->segment;
+    place->segment = next->owner != segment->owner ? ae_buffer_grab(&next->owner->current) : NULL;
+    if (place->segment == NULL) {
+        ae_chain_hold(next); /* alive: we hold the segment whose link leads to it */
+        place->segment = next;
     }
-    uint64_t index;
-    memcpy(&index, last + AE_SLOT_HEADER, sizeof index);
-    return index;
+    ae_chain_drop(segment);
 }
 
 /*
  * Linearises at the load that finds no word, or the end. A ROLL is crossed, because the item behind it was published with
- * it; the number of steps is bounded by what is published meanwhile.
+ * it; the number of steps is bounded by what is published meanwhile, and by the segments of a destroyed buffer on the way.
  */
-void ae_buffer_find_end(struct place *place)
+void ae_buffer_find_end(struct place *place, bool within)
 {
     for (;;) {
         struct segment *segment = place->segment;
@@ -222,21 +244,13 @@ void ae_buffer_find_end(struct place *place)
         uint64_t filled = AE_LOAD(E9_LOAD, &segment->filled, acquire);
         place->at = segment->memory + ae_filled_bytes(filled);
         place->number = segment->first + ae_filled_items(filled);
-        uint32_t word;
-        /* E1: pairs with E1_PUBLISH. */
-        while (is_item(word = AE_LOAD(E1_READ, ae_slot_word(place->at), acquire))) {
-            place->at += ae_step(ae_word_size(word));
-            place->number++;
-        }
-        if (ae_word_kind(word) != AETHER_KIND_ROLL) {
-            place->index = index_before(segment, place->at, place->number);
+        if (ae_word_kind(walk(place)) != AETHER_KIND_ROLL)
             return;
-        }
         /* E8: pairs with E8_LINK. */
         struct segment *next = AE_LOAD(E8_NEXT, &segment->next, acquire);
-        ae_chain_hold(next); /* alive: we hold the segment whose link leads to it */
-        place->segment = next;
-        ae_chain_drop(segment);
+        if (within && next->owner != segment->owner)
+            return;
+        go_on(place, next);
     }
 }
 
@@ -244,8 +258,8 @@ aether_position aether_buffer_newest(aether_buffer *buffer)
 {
     if (ae_buffer_refuse(buffer, "aether_buffer_newest") != AETHER_OK)
         return (aether_position){0, 0};
-    struct place place = {.segment = ae_buffer_grab(buffer, &buffer->current)};
-    ae_buffer_find_end(&place);
+    struct place place = {.segment = ae_buffer_grab(&buffer->current)};
+    ae_buffer_find_end(&place, true);
     aether_position position = {place.segment->owner->epoch, place.index};
     ae_chain_drop(place.segment);
     return position;
@@ -253,8 +267,8 @@ aether_position aether_buffer_newest(aether_buffer *buffer)
 
 static void fill_stats(struct aether_buffer *buffer, aether_buffer_stats *stats)
 {
-    struct segment *oldest = ae_buffer_grab(buffer, &buffer->oldest);
-    struct segment *current = ae_buffer_grab(buffer, &buffer->current);
+    struct segment *oldest = ae_buffer_grab(&buffer->oldest);
+    struct segment *current = ae_buffer_grab(&buffer->current);
     /* E9: pairs with E9_FILLED. */
     uint64_t filled = AE_LOAD(E9_LOAD, &current->filled, acquire);
     stats->items = current->first + ae_filled_items(filled);
@@ -268,6 +282,7 @@ static void fill_stats(struct aether_buffer *buffer, aether_buffer_stats *stats)
     stats->in_use_bytes = AE_LOAD(R1_COUNT, &buffer->in_use, relaxed);
     stats->in_use_segments = AE_LOAD(R1_COUNT, &buffer->alive, relaxed);
     stats->cached_segments = AE_LOAD(R1_COUNT, &buffer->spares, relaxed);
+    stats->cached_bytes = AE_LOAD(R1_COUNT, &buffer->cached, relaxed);
     stats->cursors = AE_LOAD(R1_COUNT, &buffer->cursors, relaxed);
     stats->wakes = AE_LOAD(R1_COUNT, &buffer->wakes, relaxed);
 }
@@ -294,7 +309,7 @@ static void check_segment(const struct segment *segment)
     const unsigned char *at = segment->memory, *end = segment->memory + segment->room;
     uint64_t items = 0;
     uint32_t word;
-    while (is_item(word = *ae_slot_word(at))) {
+    while (ae_word_is_item(word = *ae_slot_word(at))) {
         at += ae_step(ae_word_size(word));
         items++;
         AE_ASSERT(at + AE_END_ROOM <= end);

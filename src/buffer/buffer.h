@@ -22,11 +22,12 @@ struct aether_buffer {
     unsigned char *end;       /* of the room for items in the current segment; head.at when the buffer has ended */
     struct segment *writing;  /* the current segment, as the writer knows it */
     struct segment *mine;     /* recycled segments that the writer has taken off the free list */
-    struct segment *outgrown; /* recycled segments that are too small by now; they go with the block */
-    uint64_t indexed;         /* newest index if the current segment has items with an index of their own, else 0 */
-    uint64_t wakes;           /* atomic: R1; owner: writer */
-    int64_t rolled_at;        /* when the current segment was begun, coarse clock */
-    uint32_t room;            /* of the next new segment, without its header */
+    struct segment *outgrown; /* recycled segments of a wrong size by now; less than a largest one altogether */
+    uint64_t outgrown_bytes;
+    uint64_t indexed;  /* newest index if the current segment has items with an index of their own, else 0 */
+    uint64_t wakes;    /* atomic: R1; owner: writer */
+    int64_t rolled_at; /* when the current segment was begun, coarse clock */
+    uint32_t room;     /* of the next new segment, without its header */
     bool ended;
     bool may_inline; /* const: the inline way is allowed at all */
 
@@ -39,7 +40,9 @@ struct aether_buffer {
     uint32_t alive;                            /* atomic: R1; segments between birth and death */
     uint32_t cursors;                          /* atomic: R1; those that stand in this buffer */
     uint64_t in_use;                           /* atomic: R1; bytes of the segments that are alive */
-    uint32_t writers;                          /* atomic: D1; debug builds: calls that write, under way */
+    uint64_t cached;                           /* atomic: R1; bytes of the spares and the outgrown */
+    uint32_t spares_most;                      /* atomic: R1; 0 once the handle is gone */
+    uint32_t writers;                          /* atomic: W1; debug builds: calls that write, under way */
 
     /* Const after create, but for the fork node and the splice's target. */
     _Alignas(AE_LINE) aether_allocator allocator;
@@ -47,10 +50,9 @@ struct aether_buffer {
     uint32_t generation; /* ae_fork_generation at creation */
     uint32_t first_room; /* of the smallest and the largest usual segment */
     uint32_t largest_room;
-    uint32_t spares_most;
     int32_t spins, yields;
     bool asymmetric;              /* base/barrier.h, at creation */
-    struct aether_buffer *target; /* where a splice leads, with a reference; lock: the splices' (splice.c) */
+    struct aether_buffer *target; /* where a splice leads, with a reference; lock: ae_process_lock() */
     struct ae_fork_node fork;
 };
 
@@ -90,8 +92,8 @@ static inline void ae_buffer_hold(struct aether_buffer *buffer)
 /* Drops a reference; the last one frees the block, its free segments, and the reference on a splice's target. */
 void ae_buffer_drop(struct aether_buffer *buffer);
 
-/* The newest segment or the oldest one, counted: the caller drops it. */
-struct segment *ae_buffer_grab(struct aether_buffer *buffer, struct segment **where);
+/* The segment that buffer->current or buffer->oldest leads to, counted: the caller drops it. NULL: the handle is gone. */
+struct segment *ae_buffer_grab(struct segment **where);
 
 /* A place after the newest item, found in a segment that the caller holds. */
 struct place {
@@ -100,7 +102,8 @@ struct place {
     uint64_t number;
     uint64_t index; /* of the item before it */
 };
-void ae_buffer_find_end(struct place *place);
+/* `within`: stays in the buffer where that was spliced to another; else goes on to the newest item that it leads to. */
+void ae_buffer_find_end(struct place *place, bool within);
 
 /* NULL, or a handle from before fork(): AETHER_INVALID or AETHER_FORKED with a text. */
 AETHER_CHECKED aether_status ae_buffer_refuse(const struct aether_buffer *buffer, const char *call);

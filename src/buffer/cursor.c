@@ -7,6 +7,7 @@
  */
 #include "buffer/cursor.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -45,14 +46,14 @@ static void stand(struct aether_cursor *cursor, const struct place *place)
 
 static struct place find_oldest(struct aether_buffer *buffer)
 {
-    struct segment *segment = ae_buffer_grab(buffer, &buffer->oldest);
+    struct segment *segment = ae_buffer_grab(&buffer->oldest);
     return (struct place){segment, segment->memory, segment->first, segment->index_base + segment->first - 1};
 }
 
 static struct place find_next(struct aether_buffer *buffer)
 {
-    struct place place = {.segment = ae_buffer_grab(buffer, &buffer->current)};
-    ae_buffer_find_end(&place);
+    struct place place = {.segment = ae_buffer_grab(&buffer->current)};
+    ae_buffer_find_end(&place, false);
     return place;
 }
 
@@ -101,9 +102,9 @@ aether_cursor *aether_cursor_dup(aether_cursor *cursor)
         return NULL;
     ae_chain_hold(cursor->segment);
     count_cursor(cursor->segment, 1);
-    twin->head = cursor->head;
-    twin->head.state = 0;
-    twin->head.inside = 0;
+    twin->head.at = cursor->head.at; /* not the state: somebody may be changing that */
+    twin->head.number = cursor->head.number;
+    twin->head.index_base = cursor->head.index_base;
     twin->segment = cursor->segment;
     twin->last_number = cursor->last_number;
     twin->last_index = cursor->last_index;
@@ -149,8 +150,10 @@ void aether_cursor_close(aether_cursor *cursor)
 
 void aether_cursor_cancel(aether_cursor *cursor)
 {
+    int error = errno; /* a signal handler must leave it as it was */
     if (cursor != NULL && cursor->generation == ae_fork_generation)
         ae_gate_tell(cursor, AE_STATE_CANCELLED);
+    errno = error;
 }
 
 aether_status aether_cursor_resume(aether_cursor *cursor)
@@ -301,7 +304,7 @@ aether_status aether_cursor_next_sized(aether_cursor *cursor, aether_item *item,
 static size_t take_ready(struct aether_cursor *cursor, uint32_t word, unsigned char *items, size_t capacity, size_t stride)
 {
     size_t count = 0;
-    while (count < capacity && (ae_word_kind(word) == AETHER_KIND_ITEM || ae_word_kind(word) == AETHER_KIND_INDEXED)) {
+    while (count < capacity && ae_word_is_item(word)) {
         take(cursor, word, (aether_item *)(void *)(items + count * stride));
         count++;
         /* E1: pairs with E1_PUBLISH. */

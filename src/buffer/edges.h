@@ -13,7 +13,7 @@
  *      E10 cancel   state change -> state load              the canceller is done with gate and cursor
  *      E11 handle   reference decrement -> the last one     the control block may go
  *      E12 inside   inside store -> inside load             close waits until the reader's call has left
- *      D1 writing   flag exchange -> flag exchange          debug builds: two writers at once
+ *      W1 writing   flag exchange -> flag exchange          debug builds: two writers at once
  *      R1 figures   numbers for statistics, which order nothing
  */
 #ifndef AE_BUFFER_EDGES_H
@@ -22,7 +22,6 @@
 #define AE_BUFFER_EDGES(AE_EDGE)                                                                                            \
     AE_EDGE(E1_PUBLISH, E1, store)                                                                                          \
     AE_EDGE(E1_REST, E1, store)                                                                                             \
-    AE_EDGE(E1_INDEXED, E1, both)                                                                                           \
     AE_EDGE(E1_READ, E1, load)                                                                                              \
     AE_EDGE(E2_PUBLISH, E2, store)                                                                                          \
     AE_EDGE(E2_LOOK, E2, load)                                                                                              \
@@ -46,6 +45,7 @@
     AE_EDGE(E8_NEXT, E8, load)                                                                                              \
     AE_EDGE(E8_CUT, E8, both)                                                                                               \
     AE_EDGE(E9_FILLED, E9, store)                                                                                           \
+    AE_EDGE(E9_INDEXED, E9, both)                                                                                           \
     AE_EDGE(E9_LOAD, E9, load)                                                                                              \
     AE_EDGE(E10_TELL, E10, store)                                                                                           \
     AE_EDGE(E10_STATE, E10, load)                                                                                           \
@@ -60,7 +60,7 @@
     AE_EDGE(E12_LEAVE, E12, store)                                                                                          \
     AE_EDGE(E12_HANDOVER, E12, both)                                                                                        \
     AE_EDGE(E12_INSIDE, E12, load)                                                                                          \
-    AE_EDGE(D1_WRITING, D1, both)                                                                                           \
+    AE_EDGE(W1_WRITING, W1, both)                                                                                           \
     AE_EDGE(R1_NUMBER, R1, both)                                                                                            \
     AE_EDGE(R1_COUNT, R1, both)
 

@@ -13,8 +13,6 @@
  */
 #include "buffer/gate.h"
 
-#include <sched.h>
-
 #include "base/barrier.h"
 #include "base/clock.h"
 #include "base/futex.h"
@@ -51,19 +49,20 @@ static bool spin(const struct aether_cursor *cursor)
         pause = pause < LONGEST_PAUSE ? pause * 2 : pause;
     }
     for (int32_t i = 0; i < cursor->yields; i++) {
-        sched_yield();
+        ae_yield();
         if (is_there(cursor) || is_told(cursor))
             return true;
     }
     return false;
 }
 
-static void learn(struct aether_cursor *cursor, int64_t slept_ns)
+/* After a sleep: would more patience have found the word? */
+static void learn(struct aether_cursor *cursor, bool found, int64_t slept_ns)
 {
     enum { SHORT_NS = 50 * 1000, LEAST_PART = 64 }; /* falling asleep and being woken takes 10 to 20 us */
-    int32_t least = cursor->spins / LEAST_PART;
-    if (slept_ns < SHORT_NS)
-        cursor->patience = cursor->patience > cursor->spins / 2 ? cursor->spins : cursor->patience * 2 + 1;
+    int32_t least = cursor->spins / LEAST_PART, most = cursor->spins;
+    if (found && slept_ns < SHORT_NS)
+        cursor->patience = cursor->patience < most / 2 ? cursor->patience * 2 + 1 : most;
     else
         cursor->patience = cursor->patience / 2 > least ? cursor->patience / 2 : least;
 }
@@ -131,6 +130,25 @@ static void sleep_at(struct aether_cursor *cursor, uint32_t *gate, uint32_t seen
         sleep_on_gate(cursor, gate, seen, deadline);
 }
 
+/* Sleeps once, and does the duty. True: the word is there. */
+static bool sleep_once(struct aether_cursor *cursor, uint32_t *gate, uint32_t seen, int64_t deadline)
+{
+    int64_t asleep = ae_clock.now();
+    sleep_at(cursor, gate, seen, deadline);
+    bool found = is_there(cursor);
+    if (found)
+        ae_futex.wake(gate, AE_WAKES, AE_FUTEX_ALL); /* the duty */
+    learn(cursor, found, ae_clock.now() - asleep);
+    return found;
+}
+
+/* Without the heavy half a wake-up may be missed: no sleep longer than this. */
+static int64_t cautious(int64_t deadline)
+{
+    int64_t soon = ae_deadline(AETHER_MILLISECONDS(1));
+    return deadline < soon ? deadline : soon;
+}
+
 aether_status ae_gate_await(struct aether_cursor *cursor, int64_t deadline)
 {
     if (spin(cursor))
@@ -140,18 +158,11 @@ aether_status ae_gate_await(struct aether_cursor *cursor, int64_t deadline)
         uint32_t seen = mark(gate);
         if (seen & AE_GATE_CLOSED)
             return AETHER_OK;
-        ae_barrier_heavy(); /* E2: after the mark, before the look */
+        bool sure = ae_barrier_heavy(); /* E2: after the mark, before the look */
         /* E2: pairs with the store of the word; E1 as well. */
         if (AE_LOAD(E2_AGAIN, ae_slot_word(cursor->head.at), seq_cst) != 0)
             return AETHER_OK;
-        int64_t asleep = ae_clock.now();
-        sleep_at(cursor, gate, seen, deadline);
-        if (is_there(cursor)) {
-            ae_futex.wake(gate, AE_WAKES, AE_FUTEX_ALL); /* the duty */
-            learn(cursor, ae_clock.now() - asleep);
-            return AETHER_OK;
-        }
-        if (is_told(cursor))
+        if (sleep_once(cursor, gate, seen, sure ? deadline : cautious(deadline)) || is_told(cursor))
             return AETHER_OK;
         if (deadline != AETHER_FOREVER && ae_clock.now() >= deadline)
             return AETHER_TIMEOUT;
@@ -173,7 +184,7 @@ void ae_gate_tell(struct aether_cursor *cursor, uint32_t bit)
         if (sleeping)
             poke(cursor);
         else if (ae_futex.wait_two != NULL)
-            ae_futex.wake(state, 1, AE_FUTEX_ALL);
+            ae_futex.wake(state, INT32_MAX, AE_FUTEX_ALL); /* a closer may wait there, too */
         return;
     }
 }

@@ -3,7 +3,7 @@
  *
  *      open ──reader: CAS──▶ waited ──writer: exchange──▶ closed
  *
- * Bits, never compared whole: the upper ones count pokes (see wait.c). It is never stored plainly: that could put
+ * Bits, never compared whole: the upper ones count pokes (see gate.c). It is never stored plainly: that could put
  * "waited" over "closed" and let another reader, which has just looked, sleep for ever.
  */
 #ifndef AE_GATE_H

@@ -23,17 +23,16 @@ enum {
 /* -------------------------------------------------------------------------------------------------------- sizes */
 
 /* The room of the next segment: doubles while the buffer is busy or long, halves when it is quiet. Once per roll. */
-static uint32_t next_room(struct aether_buffer *buffer)
+static uint32_t next_room(const struct aether_buffer *buffer, int64_t now)
 {
-    if (buffer->writing == NULL || buffer->first_room == buffer->largest_room)
+    if (buffer->writing == NULL)
         return buffer->room;
-    int64_t now = ae_clock.coarse(), age = now - buffer->rolled_at;
-    buffer->rolled_at = now;
-    uint64_t size = ae_segment_size(buffer->room);
+    int64_t age = now - buffer->rolled_at;
+    uint64_t size = ae_segment_size(buffer->room), least = ae_segment_size(buffer->first_room);
     uint32_t alive = AE_LOAD(R1_COUNT, &buffer->alive, relaxed); /* R1: a rule of thumb */
     if ((age < BUSY_NS || alive > LONG_CHAIN) && buffer->room < buffer->largest_room)
         size *= 2;
-    else if (age > QUIET_NS && alive <= SHORT_CHAIN && buffer->room > buffer->first_room)
+    for (; age > QUIET_NS && alive <= SHORT_CHAIN && size > least; age /= 2)
         size /= 2;
     return (uint32_t)(size - ae_segment_size(0));
 }
@@ -61,49 +60,92 @@ static struct segment *allocate(struct aether_buffer *buffer, uint32_t room)
     return segment;
 }
 
-static struct segment *pop_spare(struct aether_buffer *buffer)
+/* Takes the first of the writer's own spares that `fits`, or NULL. */
+static struct segment *unlink_spare(struct aether_buffer *buffer, uint64_t least, uint64_t most)
 {
-    if (buffer->mine == NULL)
-        /* E6: pairs with E6_PUSH: the list, and all that was done in its segments. */
-        buffer->mine = AE_EXCHANGE(E6_TAKE, &buffer->freed, NULL, acquire);
-    struct segment *segment = buffer->mine;
-    if (segment != NULL) {
-        buffer->mine = segment->free_next;
-        AE_SUB(R1_COUNT, &buffer->spares, 1, relaxed); /* R1: about how many */
+    for (struct segment **link = &buffer->mine; *link != NULL; link = &(*link)->free_next) {
+        struct segment *segment = *link;
+        if (segment->room < least || segment->room > most)
+            continue;
+        *link = segment->free_next;
+        /* R1, relaxed: figures. */
+        AE_SUB(R1_COUNT, &buffer->spares, 1, relaxed);
+        AE_SUB(R1_COUNT, &buffer->cached, ae_segment_size(segment->room), relaxed);
+        return segment;
     }
-    return segment;
+    return NULL;
+}
+
+/* Puts what was freed since the last time before the writer's own spares. */
+static void collect_spares(struct aether_buffer *buffer)
+{
+    /* E6: pairs with E6_PUSH: the list, and all that was done in its segments. */
+    struct segment *freed = AE_EXCHANGE(E6_TAKE, &buffer->freed, NULL, acquire), *last = freed;
+    if (freed == NULL)
+        return;
+    while (last->free_next != NULL)
+        last = last->free_next;
+    last->free_next = buffer->mine;
+    buffer->mine = freed;
+}
+
+/*
+ * Sets the spares aside that are too small for what the buffer needs by now, or far too large. They wait until there is a
+ * largest segment's worth of them, so that growing up alone never calls liburcu, and then go back to the allocator.
+ */
+static void outgrow_spares(struct aether_buffer *buffer)
+{
+    enum { FAR = 4 };
+    struct segment *segment;
+    while ((segment = unlink_spare(buffer, 0, (uint64_t)buffer->room - 1)) != NULL ||
+           (segment = unlink_spare(buffer, (uint64_t)buffer->room * FAR + 1, UINT64_MAX)) != NULL) {
+        segment->free_next = buffer->outgrown;
+        buffer->outgrown = segment;
+        buffer->outgrown_bytes += ae_segment_size(segment->room);
+        AE_ADD(R1_COUNT, &buffer->cached, ae_segment_size(segment->room), relaxed); /* R1: a figure */
+    }
+    if (buffer->outgrown_bytes < ae_segment_size(buffer->largest_room))
+        return;
+    for (segment = buffer->outgrown; segment != NULL; segment = segment->free_next)
+        ae_buffer_hold(buffer);                                         /* until it is free */
+    AE_SUB(R1_COUNT, &buffer->cached, buffer->outgrown_bytes, relaxed); /* R1: a figure */
+    ae_segments_give_back(buffer->outgrown);
+    buffer->outgrown = NULL;
+    buffer->outgrown_bytes = 0;
 }
 
 /* A reader looks at the header after the newest item, so all of the memory is zero when a life begins. */
-static struct segment *recycle(struct aether_buffer *buffer, uint32_t room)
+static struct segment *recycle(struct aether_buffer *buffer, uint64_t room)
 {
-    struct segment *segment;
-    while ((segment = pop_spare(buffer)) != NULL) {
-        if (segment->room >= room) {
-            memset(segment->memory, 0, segment->used);
-            segment->filled = 0;
-            segment->next = NULL;
-            segment->used = 0;
-            ae_buffer_hold(buffer);
-            return segment;
-        }
-        segment->free_next = buffer->outgrown;
-        buffer->outgrown = segment;
-    }
-    return NULL;
+    struct segment *segment = unlink_spare(buffer, room, UINT64_MAX);
+    if (segment == NULL)
+        return NULL;
+    memset(segment->memory, 0, segment->used);
+    segment->filled = 0;
+    segment->next = NULL;
+    segment->used = 0;
+    ae_buffer_hold(buffer);
+    return segment;
 }
 
 struct segment *ae_segment_take(struct aether_buffer *buffer, uint64_t need)
 {
     need += AE_END_ROOM;
+    collect_spares(buffer);
     if (need > buffer->largest_room)
         return allocate(buffer, (uint32_t)need);
-    uint32_t room = next_room(buffer);
-    buffer->room = room;
-    if (room < need)
-        room = usual_room(buffer, need);
+    int64_t now = ae_clock.coarse();
+    uint32_t wanted = next_room(buffer, now);
+    uint32_t room = wanted < need ? usual_room(buffer, need) : wanted;
     struct segment *segment = recycle(buffer, room);
-    return segment != NULL ? segment : allocate(buffer, room);
+    if (segment == NULL)
+        segment = allocate(buffer, room);
+    if (segment == NULL)
+        return NULL; /* nothing has changed */
+    buffer->rolled_at = now;
+    buffer->room = wanted;
+    outgrow_spares(buffer);
+    return segment;
 }
 
 void ae_segments_free(const aether_allocator *allocator, struct segment *list)
@@ -138,15 +180,22 @@ static void push_spare(struct aether_buffer *owner, struct segment *segment)
     while (!AE_CAS(E6_PUSH, &owner->freed, &top, segment, release, relaxed));
 }
 
+void ae_segments_give_back(struct segment *list)
+{
+    ae_rcu_defer(&list->rcu, free_after_grace);
+}
+
 /* The caller dropped the last pin and is the only one left. What cannot be recycled goes to `list`. */
 static void die(struct segment *segment, struct segment **list)
 {
     struct aether_buffer *owner = segment->owner;
-    /* R1, relaxed, all four: figures; an overshoot of one spare per thread is harmless. */
+    /* R1, relaxed, all six: figures; an overshoot of one spare per thread is harmless. */
     AE_SUB(R1_COUNT, &owner->alive, 1, relaxed);
     AE_SUB(R1_COUNT, &owner->in_use, ae_segment_size(segment->room), relaxed);
-    if (segment->room <= owner->largest_room && AE_LOAD(R1_COUNT, &owner->spares, relaxed) < owner->spares_most) {
+    if (segment->room <= owner->largest_room &&
+        AE_LOAD(R1_COUNT, &owner->spares, relaxed) < AE_LOAD(R1_COUNT, &owner->spares_most, relaxed)) {
         AE_ADD(R1_COUNT, &owner->spares, 1, relaxed);
+        AE_ADD(R1_COUNT, &owner->cached, ae_segment_size(segment->room), relaxed);
         push_spare(owner, segment); /* from here on it is the writer's */
         ae_buffer_drop(owner);
     } else {
@@ -168,5 +217,5 @@ void ae_chain_drop(struct segment *segment)
         segment = next;
     }
     if (list != NULL)
-        ae_rcu_defer(&list->rcu, free_after_grace);
+        ae_segments_give_back(list);
 }

@@ -49,7 +49,7 @@ struct segment {
     uint64_t index_base;       /* index of an item without one of its own = index_base + its number; const in a life */
     uint32_t room;             /* bytes of memory behind the header; const from allocation to free */
     uint32_t used;             /* bytes of them that are not zero any more; owner: writer; set when it rolls on */
-    uint32_t indexed_from;     /* atomic: E1_INDEXED; 1 + offset of the first item with an index of its own, 0: none */
+    uint32_t indexed_last;     /* atomic: E9; 1 + offset of the newest item if that has an index of its own, else 0 */
     struct segment *free_next; /* free list, or the list of what is given back */
     struct ae_rcu_head rcu;
     _Alignas(AE_LINE) uint64_t filled; /* atomic: E9; items << 32 | bytes */
@@ -63,6 +63,11 @@ struct segment {
 static inline uint32_t ae_word_kind(uint32_t word)
 {
     return word & 7;
+}
+
+static inline bool ae_word_is_item(uint32_t word)
+{
+    return ae_word_kind(word) == AETHER_KIND_ITEM || ae_word_kind(word) == AETHER_KIND_INDEXED;
 }
 
 static inline uint32_t ae_word_size(uint32_t word)
@@ -152,6 +157,9 @@ static inline bool ae_chain_take(struct segment *segment)
  * the allocator after a grace period.
  */
 void ae_chain_drop(struct segment *segment);
+
+/* Gives a list of segments, linked by free_next, back to the allocator after a grace period; each drops its owner then. */
+void ae_segments_give_back(struct segment *list);
 
 /* Frees a list of segments, linked by free_next, that no thread can reach. */
 void ae_segments_free(const aether_allocator *allocator, struct segment *list);

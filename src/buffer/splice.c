@@ -3,15 +3,11 @@
  *
  * The cursor's count in its segment becomes the link's, and a ROLL at the end of the spliced buffer carries the place. The
  * other buffer's writer is not involved. Circles would hold their own memory for ever: `target` remembers where each
- * buffer continues, and one lock for all splices keeps two of them from forming a circle together.
+ * buffer continues, and the process' lock keeps two splices from forming a circle together.
  */
-#include <pthread.h>
-
 #include "base/fail.h"
 #include "buffer/buffer.h"
 #include "buffer/cursor.h"
-
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* Each target is held by a reference of the buffer before it, so the way can be followed. */
 static bool leads_to(const struct aether_buffer *from, const struct aether_buffer *to)
@@ -26,14 +22,14 @@ static aether_status set_target(struct aether_buffer *buffer, const struct aethe
 {
     struct aether_buffer *target = at->segment->owner;
     aether_status status = AETHER_OK;
-    pthread_mutex_lock(&lock);
+    ae_process_lock();
     if (leads_to(target, buffer)) {
         status = ae_fail(AETHER_CIRCLE, "aether_buffer_splice: the way from the cursor on leads back to the buffer");
     } else {
         ae_buffer_hold(target);
         buffer->target = target;
     }
-    pthread_mutex_unlock(&lock);
+    ae_process_unlock();
     return status;
 }
 
