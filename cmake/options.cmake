@@ -8,7 +8,7 @@ set(CMAKE_C_EXTENSIONS OFF)
 add_library(ae_warnings INTERFACE)
 target_compile_options(ae_warnings INTERFACE
     -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes
-    -Wold-style-definition -Wpointer-arith -Wcast-align -Wcast-qual -Wwrite-strings -Wformat=2 -Wundef -Wvla
+    -Wold-style-definition -Wpointer-arith -Wcast-qual -Wwrite-strings -Wformat=2 -Wundef -Wvla
     -Wimplicit-fallthrough)
 if(AETHER_WERROR)
     target_compile_options(ae_warnings INTERFACE -Werror)
