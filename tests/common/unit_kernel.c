@@ -1,0 +1,39 @@
+#include "common/unit_kernel.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/membarrier.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { FUTEX_WAITV = 449 }; /* older headers lack it */
+
+static uint32_t number_of(enum unit_call call)
+{
+    return call == UNIT_MEMBARRIER ? SYS_membarrier : FUTEX_WAITV;
+}
+
+bool unit_kernel_has(enum unit_call call)
+{
+    if (call == UNIT_FUTEX_WAITV)
+        return syscall(FUTEX_WAITV, NULL, 0, 0, NULL, 0) == -1 && errno == EINVAL;
+    long commands = syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0, 0);
+    return commands > 0 && (commands & MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0;
+}
+
+bool unit_kernel_lacks(enum unit_call call)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number_of(call), 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof code / sizeof *code, code};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0 &&
+           !unit_kernel_has(call);
+}

@@ -1,0 +1,15 @@
+/* Kernels that lack something: what the library then does instead. */
+#ifndef UNIT_KERNEL_H
+#define UNIT_KERNEL_H
+
+#include <stdbool.h>
+
+enum unit_call { UNIT_MEMBARRIER, UNIT_FUTEX_WAITV };
+
+/* Whether this kernel has the call, as far as the library uses it. */
+bool unit_kernel_has(enum unit_call call);
+
+/* From now on the call answers ENOSYS in this process, if it was there. False: that cannot be done here. */
+bool unit_kernel_lacks(enum unit_call call);
+
+#endif
