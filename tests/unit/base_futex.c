@@ -122,7 +122,7 @@ TEST(base_futex, BUF4_a_wake_at_a_word_that_is_gone_does_no_harm)
     ae_futex.wake((uint32_t *)(uintptr_t)4096, 1, AE_FUTEX_ALL);
 }
 
-/* ------------------------------------------------------------------------------------------------------ other kernels */
+/* ----------------------------------------------------------------------------------------------------- other kernels */
 
 static char message[200];
 

@@ -84,7 +84,7 @@ TEST(base_rcu, BUF5_read_sections_may_be_nested)
     expect_number(1, ran);
 }
 
-/* ------------------------------------------------------------------------------------------------------------ its thread */
+/* -------------------------------------------------------------------------------------------------------- its thread */
 
 /* Reads "NAME: value" of a thread's status; false without such a thread or line. */
 static bool read_status(const char *tid, const char *name, char *value, size_t size)
@@ -193,4 +193,18 @@ TEST(base_rcu, D4_preparing_a_thread_may_be_repeated)
     aether_buffer *buffer = unit_buffer();
     aether_cursor_close(unit_open(buffer, AETHER_FROM_NEXT));
     aether_buffer_destroy(buffer);
+}
+
+TEST(base_rcu, D6_draining_waits_until_all_memory_is_back)
+{
+    aether_memory_drain(); /* with nothing to wait for */
+    for (int round = 0; round < 3; round++) {
+        aether_buffer *buffer = unit_buffer();
+        aether_cursor *cursor = unit_open(buffer, AETHER_FROM_NEXT);
+        expect_ok(unit_append(buffer, 1, 5000));
+        aether_buffer_destroy(buffer);
+        aether_cursor_close(cursor);
+        aether_memory_drain();
+        expect_number(0, unit_memory().blocks);
+    }
 }

@@ -52,8 +52,7 @@ TEST(base_status, D1_durations_are_nanoseconds)
     cr_assert(AETHER_NO_WAIT == 0 && AETHER_FOREVER == INT64_MAX);
 }
 
-/* ------------------------------------------------------------------------------------------------------- the last failure
- */
+/* -------------------------------------------------------------------------------------------------- the last failure */
 
 TEST(base_status, D3_before_the_first_failure_there_is_no_text)
 {
@@ -72,7 +71,7 @@ TEST(base_status, D3_the_text_stays_until_the_next_failure)
     aether_buffer_destroy(buffer);
 }
 
-TEST(base_status, D3_nothing_now_is_no_failure)
+TEST(base_status, D3_what_tells_of_the_stream_is_no_failure)
 {
     aether_buffer *buffer = unit_buffer();
     aether_cursor *cursor = unit_open(buffer, AETHER_FROM_NEXT);
@@ -80,6 +79,8 @@ TEST(base_status, D3_nothing_now_is_no_failure)
     expect_status(AETHER_INVALID, aether_append(buffer, NULL, 1));
     expect_status(AETHER_EMPTY, aether_cursor_next(cursor, &item, AETHER_NO_WAIT));
     expect_status(AETHER_TIMEOUT, aether_cursor_next(cursor, &item, 1));
+    aether_cursor_cancel(cursor);
+    expect_status(AETHER_CANCELLED, aether_cursor_next(cursor, &item, AETHER_NO_WAIT));
     expect_failure(AETHER_INVALID, "aether_append");
     aether_cursor_close(cursor);
     aether_buffer_destroy(buffer);

@@ -125,7 +125,7 @@ TEST(buffer_append, BUF2_what_a_cursor_handed_out_stays_while_the_writer_goes_on
     aether_buffer_destroy(buffer);
 }
 
-/* ------------------------------------------------------------------------------------------------- ends of segments */
+/* -------------------------------------------------------------------------------------------------- ends of segments */
 
 TEST(buffer_append, D8_an_item_may_fill_its_segment_to_the_last_byte)
 {
@@ -247,7 +247,7 @@ TEST(buffer_append, BUF1_a_warm_append_takes_no_memory_and_wakes_nobody)
     aether_buffer_destroy(buffer);
 }
 
-/* ---------------------------------------------------------------------------------------------------- whose turn it is */
+/* -------------------------------------------------------------------------------------------------- whose turn it is */
 
 static const char *append_a_thousand(void *user)
 {

@@ -165,7 +165,7 @@ TEST(buffer_batch, BUF2_a_batch_over_the_limit_is_none)
     aether_buffer_destroy(buffer);
 }
 
-/* ------------------------------------------------------------------------------------------------- beside a reader */
+/* --------------------------------------------------------------------------------------------------- beside a reader */
 
 enum { BATCHES = 3000, LARGEST = 40 };
 

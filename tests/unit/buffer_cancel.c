@@ -1,6 +1,7 @@
 /* Cancelling a reader: before it waits, while, after; from other threads and from signal handlers. */
 #include "common/unit.h"
 
+#include <errno.h>
 #include <signal.h>
 
 #include "buffer/cursor.h"
@@ -164,7 +165,7 @@ TEST(buffer_cancel, BUF4_a_poke_wakes_only_readers_that_share_its_bit)
     aether_buffer_destroy(buffer);
 }
 
-/* ------------------------------------------------------------------------------------------------- from signal handlers */
+/* ---------------------------------------------------------------------------------------------- from signal handlers */
 
 static aether_cursor *to_cancel;
 
@@ -228,8 +229,27 @@ TEST_ALL_WAYS(buffer_cancel, D5_a_handler_cancels_between_look_and_sleep)
     aether_buffer_destroy(buffer);
 }
 
-/* ------------------------------------------------------------------------------------------------------ beside the writer
- */
+static void wake_and_fail(uint32_t *word, int count, uint32_t bits)
+{
+    (void)word;
+    (void)count;
+    (void)bits;
+    errno = EFAULT;
+}
+
+TEST(buffer_cancel, D5_a_cancel_leaves_errno_to_whom_it_interrupts)
+{
+    aether_buffer *buffer = unit_buffer();
+    aether_cursor *cursor = unit_open(buffer, AETHER_FROM_NEXT);
+    ae_futex.wake = wake_and_fail;
+    errno = EDOM;
+    aether_cursor_cancel(cursor);
+    expect_number(EDOM, errno);
+    aether_cursor_close(cursor);
+    aether_buffer_destroy(buffer);
+}
+
+/* ------------------------------------------------------------------------------------------------- beside the writer */
 
 enum { ROUNDS = 300 };
 

@@ -106,7 +106,7 @@ TEST_ALL_WAYS(buffer_close, BUF4_closing_beats_an_item_that_comes_at_the_same_ti
 TEST_ALL_WAYS(buffer_close, BUF4_closing_a_spinning_reader_ends_its_spin)
 {
     aether_buffer_options options = unit_options();
-    options.spins = INT32_MAX;
+    options.spins = options.yields = INT32_MAX;
     aether_buffer *buffer = unit_buffer_with(options);
     aether_cursor *cursor = unit_open(buffer, AETHER_FROM_NEXT);
     struct unit_reader reader;

@@ -167,7 +167,7 @@ TEST(buffer_cursor, BUF7_a_closed_cursor_may_be_null)
     cr_assert_str_empty(aether_error());
 }
 
-/* ---------------------------------------------------------------------------------------------- opening beside a writer */
+/* ------------------------------------------------------------------------------------------- opening beside a writer */
 
 enum { LAST = 30000 };
 

@@ -201,7 +201,7 @@ TEST(buffer_fork, D5_a_child_lives_although_the_parent_s_worker_was_busy)
     aether_buffer_destroy(family.buffer);
 }
 
-/* --------------------------------------------------------------------------------------------- the parent has threads */
+/* -------------------------------------------------------------------------------------------- the parent has threads */
 
 static const char *only_append(void *user)
 {

@@ -3,7 +3,7 @@
 
 #include <time.h>
 
-/* ----------------------------------------------------------- Consul and Nomad, event_buffer_test: TestEventBufferFuzz */
+/* ---------------------------------------------------------- Consul and Nomad, event_buffer_test: TestEventBufferFuzz */
 
 enum { READERS = 1000, FEW_READERS = 100, ITEMS = 1000, SMALL_STACK = 128 * 1024 };
 
@@ -68,7 +68,7 @@ TEST(buffer_fuzz, BUF1_TestEventBufferFuzz_a_thousand_readers_see_a_thousand_ite
     aether_buffer_destroy(buffer);
 }
 
-/* ---------------------------------------------------------------------------------- Consul, subscription_test */
+/* ----------------------------------------------------------------------------------------- Consul, subscription_test */
 
 TEST(buffer_fuzz, BUF4_TestSubscription_an_item_that_is_there_returns_at_once)
 {
@@ -122,7 +122,7 @@ TEST(buffer_fuzz, BUF4_TestSubscription_Close_unblocks_with_a_status_of_its_own)
     aether_buffer_destroy(buffer);
 }
 
-/* ---------------------------------------------------------------------------------- Nomad, event_buffer_test */
+/* ------------------------------------------------------------------------------------------ Nomad, event_buffer_test */
 
 TEST(buffer_fuzz, BUF2_Slow_Reader_a_slow_reader_loses_nothing_and_holds_what_follows_it)
 {

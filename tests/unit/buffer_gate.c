@@ -41,7 +41,7 @@ static aether_status wait_with(struct scene *scene, bool (*hook)(int64_t deadlin
     return aether_cursor_next(scene->cursor, &item, timeout_ns);
 }
 
-/* ------------------------------------------------------------------------------------------------------------ the sleep */
+/* --------------------------------------------------------------------------------------------------------- the sleep */
 
 TEST_ALL_WAYS(buffer_gate, BUF4_an_item_wakes_who_sleeps)
 {
@@ -168,7 +168,7 @@ TEST_ALL_WAYS(buffer_gate, BUF4_each_item_wakes_who_sleeps_for_it_through_recycl
     end_scene(&scene);
 }
 
-/* ------------------------------------------------------------------------------------- between the look and the sleep */
+/* ------------------------------------------------------------------------------------ between the look and the sleep */
 
 static bool append_then_sleep(int64_t deadline, void *user)
 {
@@ -217,7 +217,7 @@ TEST_ALL_WAYS(buffer_gate, BUF4_a_cancel_between_look_and_sleep_prevents_the_sle
     end_scene(&scene);
 }
 
-/* ------------------------------------------------------------------------------------------------------- false alarms */
+/* ------------------------------------------------------------------------------------------------------ false alarms */
 
 static bool return_for_nothing_50_times(int64_t deadline, void *user)
 {
@@ -275,7 +275,7 @@ TEST_ALL_WAYS(buffer_gate, D5_a_signal_does_not_surface)
     end_scene(&scene);
 }
 
-/* -------------------------------------------------------------------------------------------------------- the deadline */
+/* ------------------------------------------------------------------------------------------------------ the deadline */
 
 enum { START = 1000000, TIMEOUT = 500 };
 
@@ -336,7 +336,7 @@ TEST(buffer_gate, BUF4_a_timeout_beyond_all_time_is_for_ever)
     end_scene(&scene);
 }
 
-/* ------------------------------------------------------------------------------------------------------------- the duty */
+/* ---------------------------------------------------------------------------------------------------------- the duty */
 
 static bool append_and_return(int64_t deadline, void *user)
 {
@@ -384,7 +384,7 @@ TEST(buffer_gate, BUF4_who_finds_an_item_without_sleeping_wakes_nobody)
     end_scene(&scene);
 }
 
-/* ------------------------------------------------------------------------------------------------------------- the gate */
+/* ---------------------------------------------------------------------------------------------------------- the gate */
 
 static bool look_at_the_gate(int64_t deadline, void *user)
 {
@@ -423,7 +423,7 @@ TEST(buffer_gate, BUF4_a_poked_gate_still_lets_the_writer_wake_the_others)
     end_scene(&scene);
 }
 
-/* --------------------------------------------------------------------------------------------------- before the sleep */
+/* -------------------------------------------------------------------------------------------------- before the sleep */
 
 static void find_while_awake(int32_t spins, int32_t yields)
 {
@@ -445,7 +445,7 @@ static void find_while_awake(int32_t spins, int32_t yields)
 
 TEST(buffer_gate, BUF4_a_reader_that_still_looks_needs_no_wake)
 {
-    find_while_awake(INT32_MAX, 0);
+    find_while_awake(INT32_MAX, INT32_MAX);
     find_while_awake(-1, INT32_MAX);
 }
 
@@ -464,7 +464,7 @@ TEST(buffer_gate, BUF4_without_spins_and_yields_a_reader_sleeps_at_once)
     end_scene(&scene);
 }
 
-/* ------------------------------------------------------------------------------------------------- learning to look */
+/* -------------------------------------------------------------------------------------------------- learning to look */
 
 static bool append_after_a_while(int64_t deadline, void *user)
 {

@@ -237,7 +237,7 @@ TEST(buffer_inline, D4_without_membarrier_the_inline_way_is_closed)
     aether_buffer_destroy(buffer);
 }
 
-/* ---------------------------------------------------------------------------------------------------- beside a reader */
+/* --------------------------------------------------------------------------------------------------- beside a reader */
 
 enum { ITEMS = 200000 };
 

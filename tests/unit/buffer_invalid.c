@@ -1,7 +1,7 @@
 /* What bad input gets: a status and a text of its own, nothing half done, and the next valid call works. */
 #include "common/unit.h"
 
-/* ------------------------------------------------------------------------------------------------------------- nothing */
+/* ----------------------------------------------------------------------------------------------------------- nothing */
 
 TEST(buffer_invalid, D3_a_missing_buffer_is_named)
 {
@@ -78,7 +78,7 @@ TEST(buffer_invalid, D3_an_argument_that_cannot_be_does_not_cost_the_item)
     aether_buffer_destroy(buffer);
 }
 
-/* -------------------------------------------------------------------------------------------------------------- sizes */
+/* ------------------------------------------------------------------------------------------------------------- sizes */
 
 TEST(buffer_invalid, D8_a_size_over_the_limit_is_refused_before_anything_is_read)
 {
@@ -134,7 +134,7 @@ TEST(buffer_invalid, D8_a_batch_is_measured_with_its_headers)
     aether_buffer_destroy(buffer);
 }
 
-/* ------------------------------------------------------------------------------------------------------------- options */
+/* ----------------------------------------------------------------------------------------------------------- options */
 
 static void expect_no_buffer(aether_buffer_options options, const char *text)
 {

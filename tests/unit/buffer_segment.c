@@ -27,7 +27,7 @@ static void close_on_a_small_stack(aether_cursor *cursor)
     expect_fine(unit_thread_join(&thread));
 }
 
-/* ----------------------------------------------------------------------------------------------------------- long chains */
+/* ------------------------------------------------------------------------------------------------------- long chains */
 
 TEST(buffer_segment, BUF5_a_long_chain_goes_with_its_slow_reader)
 {
@@ -126,8 +126,7 @@ TEST(buffer_segment, BUF5_cursors_may_outlive_the_buffer_and_go_in_any_order)
     }
 }
 
-/* --------------------------------------------------------------------------------------------------------------- the cache
- */
+/* --------------------------------------------------------------------------------------------------------- the cache */
 
 static void expect_cache(int32_t option, uint64_t most)
 {
@@ -173,8 +172,7 @@ TEST(buffer_segment, BUF2_what_was_in_a_recycled_segment_never_comes_back)
     aether_buffer_destroy(buffer);
 }
 
-/* ------------------------------------------------------------------------------------------------------------------ sizes
- */
+/* ------------------------------------------------------------------------------------------------------------- sizes */
 
 static aether_buffer *make_growing(void)
 {
@@ -264,6 +262,21 @@ TEST(buffer_segment, BUF5_segments_of_a_buffer_that_falls_quiet_halve)
     aether_buffer_destroy(buffer);
 }
 
+TEST(buffer_segment, BUF5_after_a_long_quiet_time_segments_are_small_at_once)
+{
+    aether_buffer_options options = unit_options();
+    options.segment_bytes = 64 * 1024;
+    options.cached_segments = -1;
+    unit_clock_install(SECOND);
+    aether_buffer *buffer = unit_buffer_with(options);
+    while (next_segment(buffer) < 64 * 1024)
+        ;
+    unit_clock_advance(1000 * (int64_t)SECOND);
+    expect_within(1024, 4096, next_segment(buffer));
+    ae_buffer_check(buffer);
+    aether_buffer_destroy(buffer);
+}
+
 TEST(buffer_segment, BUF5_a_long_chain_is_of_large_segments_even_when_it_is_slow)
 {
     unit_clock_install(SECOND);
@@ -348,7 +361,7 @@ TEST(buffer_segment, BUF11_a_failing_allocator_is_not_asked_for_more_each_time)
     aether_buffer_destroy(buffer);
 }
 
-/* ------------------------------------------------------------------------------------------------ beside other threads */
+/* ---------------------------------------------------------------------------------------------- beside other threads */
 
 enum { READERS = 6, ITEMS = 60000 };
 

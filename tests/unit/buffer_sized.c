@@ -90,14 +90,30 @@ TEST(buffer_sized, D2_an_item_shorter_than_the_first_version_is_refused)
     aether_buffer_destroy(buffer);
 }
 
-TEST(buffer_sized, D2_a_payload_shorter_than_the_first_version_is_refused)
+TEST(buffer_sized, D2_a_distance_that_no_payload_can_have_is_refused)
 {
     aether_buffer *buffer = unit_buffer();
     aether_payload payloads[2] = {{"a", 1, 0}, {"b", 1, 0}};
-    for (size_t size = 0; size < sizeof *payloads; size++)
-        expect_refused(AETHER_INVALID, "aether_append_batch", aether_append_batch_sized(buffer, payloads, 2, size));
+    for (size_t size = 0; size < 2 * sizeof *payloads; size++)
+        if (size < sizeof *payloads || size % _Alignof(aether_payload) != 0)
+            expect_refused(AETHER_INVALID, "aether_append_batch", aether_append_batch_sized(buffer, payloads, 2, size));
     expect_number(0, unit_stats(buffer).items);
     expect_ok(aether_append_batch(buffer, payloads, 2));
+    aether_buffer_destroy(buffer);
+}
+
+TEST(buffer_sized, D2_a_distance_that_no_item_can_have_is_refused)
+{
+    aether_buffer *buffer = unit_buffer();
+    aether_cursor *cursor = unit_open(buffer, AETHER_FROM_NEXT);
+    aether_item items[4];
+    size_t count;
+    expect_ok(unit_append(buffer, 1, 2));
+    for (size_t size = sizeof *items + 1; size < sizeof *items + _Alignof(aether_item); size++)
+        expect_refused(AETHER_INVALID, "aether_cursor_run",
+                       aether_cursor_run_sized(cursor, items, 2, &count, size, AETHER_NO_WAIT));
+    expect_items(cursor, 1, 2);
+    aether_cursor_close(cursor);
     aether_buffer_destroy(buffer);
 }
 

@@ -28,7 +28,7 @@ static void splice_next(aether_buffer *buffer, aether_buffer *other)
     ae_buffer_check(buffer);
 }
 
-/* ------------------------------------------------------------------------------------------------------------- crossing */
+/* ---------------------------------------------------------------------------------------------------------- crossing */
 
 TEST(buffer_splice, BUF6_readers_cross_without_noticing_wherever_they_stand)
 {
@@ -217,6 +217,32 @@ TEST(buffer_splice, BUF7_next_on_a_spliced_buffer_is_next_in_the_other_one)
     aether_buffer_destroy(b);
 }
 
+TEST(buffer_splice, BUF7_next_is_found_behind_a_long_history_and_a_buffer_that_is_gone)
+{
+    aether_buffer *a = make(EPOCH_A), *b = make(EPOCH_B), *c = make(EPOCH_C);
+    aether_cursor *in_b = unit_open(b, AETHER_FROM_NEXT), *in_c = unit_open(c, AETHER_FROM_NEXT);
+    expect_ok(unit_append(b, 1, 3000));
+    expect_ok(unit_append(c, 1, 3000));
+    expect_ok(aether_buffer_splice(a, in_b));
+    expect_ok(aether_buffer_splice(b, in_c));
+    for (int gone = 0; gone < 2; gone++) {
+        aether_cursor *cursor = unit_open(a, AETHER_FROM_NEXT);
+        uint64_t newest = aether_buffer_newest(c).index;
+        expect_position(EPOCH_C, newest, aether_cursor_position(cursor));
+        expect_empty(cursor);
+        expect_ok(unit_append(c, newest + 1, newest + 100));
+        expect_items(cursor, newest + 1, newest + 100);
+        aether_cursor_close(cursor);
+        if (gone == 0)
+            aether_buffer_destroy(b);
+    }
+    aether_buffer_destroy(c);
+    aether_cursor *late = unit_open(a, AETHER_FROM_NEXT);
+    expect_status(AETHER_CLOSED, unit_next(late));
+    aether_cursor_close(late);
+    aether_buffer_destroy(a);
+}
+
 TEST(buffer_splice, BUF7_oldest_on_a_spliced_buffer_is_its_own_oldest)
 {
     aether_buffer *a = make(EPOCH_A), *b = make_from(EPOCH_B, 5);
@@ -267,7 +293,7 @@ TEST(buffer_splice, BUF7_a_twin_at_the_seam_has_the_position_of_the_last_item)
     aether_buffer_destroy(b);
 }
 
-/* -------------------------------------------------------------------------------------------------------------- chains */
+/* ------------------------------------------------------------------------------------------------------------ chains */
 
 TEST(buffer_splice, BUF6_splices_may_follow_one_another)
 {
@@ -341,7 +367,7 @@ TEST(buffer_splice, BUF5_a_thousand_spliced_buffers_go_without_recursion)
     aether_buffer_destroy(buffer);
 }
 
-/* ------------------------------------------------------------------------------------------------------------- circles */
+/* ----------------------------------------------------------------------------------------------------------- circles */
 
 static void expect_circle(aether_buffer *buffer, aether_buffer *other)
 {
@@ -452,7 +478,7 @@ TEST(buffer_splice, BUF6_of_two_splices_that_would_form_a_circle_together_one_is
     pthread_barrier_destroy(&start);
 }
 
-/* ---------------------------------------------------------------------------------------------------- refusing, ending */
+/* -------------------------------------------------------------------------------------------------- refusing, ending */
 
 TEST(buffer_splice, BUF6_a_spliced_buffer_refuses_all_that_writes)
 {
@@ -542,7 +568,7 @@ TEST(buffer_splice, BUF6_both_may_be_destroyed_before_the_reader_crosses)
     aether_cursor_close(cursor);
 }
 
-/* --------------------------------------------------------------------------------------------------------------- memory */
+/* ------------------------------------------------------------------------------------------------------------ memory */
 
 TEST(buffer_splice, BUF5_a_splice_holds_its_place_as_long_as_somebody_may_come_to_it)
 {
@@ -590,7 +616,7 @@ TEST(buffer_splice, BUF10_a_cursor_that_has_crossed_counts_where_it_stands)
     aether_buffer_destroy(b);
 }
 
-/* ------------------------------------------------------------------------------------------------ a snapshot, then live */
+/* --------------------------------------------------------------------------------------------- a snapshot, then live */
 
 enum { CHANGES = 20000, WATCHERS = 6, KEYS = 32 };
 

@@ -15,6 +15,7 @@ TEST(buffer_stats, BUF10_an_empty_buffer_has_one_segment_and_nothing_else)
     expect_number(UNIT_SEGMENT, stats.in_use_bytes);
     expect_number(1, stats.in_use_segments);
     expect_number(0, stats.cached_segments);
+    expect_number(0, stats.cached_bytes);
     expect_number(0, stats.cursors);
     expect_number(0, stats.wakes);
     aether_buffer_destroy(buffer);
@@ -84,8 +85,25 @@ TEST(buffer_stats, BUF10_in_use_is_what_the_buffer_or_a_reader_holds)
     expect_number(1, stats.in_use_segments);
     expect_number(UNIT_SEGMENT, stats.in_use_bytes);
     expect_number(4, stats.cached_segments);
+    expect_number(4 * UNIT_SEGMENT, stats.cached_bytes);
     ae_rcu_barrier();
     expect_number(sizeof *buffer + 5 * UNIT_SEGMENT, unit_memory().bytes);
+    aether_buffer_destroy(buffer);
+}
+
+TEST(buffer_stats, BUF10_in_use_and_cached_are_all_memory_of_segments)
+{
+    aether_buffer_options options = unit_options();
+    options.segment_bytes = 64 * UNIT_SEGMENT;
+    aether_buffer *buffer = unit_buffer_with(options);
+    for (uint64_t round = 0; round < 40; round++) {
+        aether_cursor *slow = unit_open(buffer, AETHER_FROM_NEXT);
+        expect_ok(unit_append(buffer, round * 1000 + 1, round * 1000 + 1000));
+        aether_cursor_close(slow);
+        ae_rcu_barrier();
+        aether_buffer_stats stats = unit_stats(buffer);
+        expect_number(unit_memory().bytes, sizeof *buffer + stats.in_use_bytes + stats.cached_bytes);
+    }
     aether_buffer_destroy(buffer);
 }
 
@@ -163,6 +181,8 @@ TEST(buffer_stats, BUF10_a_spliced_buffer_tells_of_its_own_items)
     expect_number(before.bytes, after.bytes);
     expect_number(before.retained_items, after.retained_items);
     expect_number(before.in_use_segments, after.in_use_segments);
+    expect_position(UNIT_EPOCH, 100, after.newest);
+    expect_position(UNIT_EPOCH, 100, aether_buffer_newest(buffer));
     expect_number(500, unit_stats(other).items);
     aether_buffer_destroy(buffer);
     aether_buffer_destroy(other);
@@ -184,7 +204,7 @@ TEST(buffer_stats, BUF10_newest_is_the_buffer_s_newest)
     aether_buffer_destroy(buffer);
 }
 
-/* -------------------------------------------------------------------------------------------------- beside the writer */
+/* ------------------------------------------------------------------------------------------------- beside the writer */
 
 enum { ITEMS = 50000 };
 
