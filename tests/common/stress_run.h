@@ -48,8 +48,8 @@ struct stress_random {
     uint64_t state;
 };
 
-/* A stream of its own for each number, from the seed of the run. */
-struct stress_random stress_random_stream(uint64_t number);
+/* From the seed of the run: numbers of their own for each stream. */
+struct stress_random stress_random_stream(uint64_t stream);
 
 static inline uint64_t stress_random(struct stress_random *random)
 {
@@ -131,7 +131,7 @@ static inline bool stress_swap_over(uint64_t *word, uint64_t from, uint64_t to)
 
 /* ---------------------------------------------------------------------------------------------------------- threads */
 
-void stress_spawn(pthread_t *thread, void *(*run)(void *), void *argument);
+void stress_spawn(pthread_t *thread, void *(*body)(void *), void *argument);
 void stress_join(const pthread_t *threads, size_t count);
 
 #endif
