@@ -323,9 +323,11 @@ aether_status aether_cursor_run_sized(aether_cursor *cursor, aether_item *items,
     aether_status status = ae_cursor_refuse(cursor, call);
     if (status != AETHER_OK)
         return status;
-    if (items == NULL || capacity == 0 || item_size < sizeof *items)
-        return ae_fail(AETHER_INVALID, "%s: no room for an item: items is NULL, capacity 0, or item size %zu below %zu",
-                       call, item_size, sizeof *items);
+    if (items == NULL || capacity == 0)
+        return ae_fail(AETHER_INVALID, "%s: no room for an item: items is NULL, or capacity 0", call);
+    if (item_size < sizeof *items || item_size % _Alignof(aether_item) != 0)
+        return ae_fail(AETHER_INVALID, "%s: item size %zu is below %zu or not a multiple of %zu", call, item_size,
+                       sizeof *items, _Alignof(aether_item));
     enter(cursor);
     uint32_t word;
     size_t taken = 0;
