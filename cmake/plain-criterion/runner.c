@@ -1,6 +1,10 @@
-/* Runs the tests that have registered themselves, each in a child of fork(), and counts. */
+/*
+ * Runs the tests that have registered themselves, each in a child of fork(), and counts. PLAIN_SKIP in the environment has
+ * patterns of suite.name, with blanks between them, for tests that the place cannot run.
+ */
 #include <criterion/criterion.h>
 
+#include <fnmatch.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,13 +80,25 @@ static _Noreturn void run_child(const struct plain_test *test, const struct plai
     _exit(has_failed ? 1 : 0);
 }
 
+static bool is_unwanted(const struct plain_test *test)
+{
+    const char *patterns = getenv("PLAIN_SKIP");
+    char rest[4096], full_name[512], *position;
+    snprintf(rest, sizeof rest, "%s", patterns != NULL ? patterns : "");
+    snprintf(full_name, sizeof full_name, "%s.%s", test->suite, test->name);
+    for (char *pattern = strtok_r(rest, " ", &position); pattern != NULL; pattern = strtok_r(NULL, " ", &position))
+        if (fnmatch(pattern, full_name, 0) == 0)
+            return true;
+    return false;
+}
+
 /* The exit code, or the negative signal; 0 when the child ended in the way that its options ask for. */
 static int run(const struct plain_test *test)
 {
     const struct plain_options *suite = suite_options(test->suite);
     int signal = test->options.signal != 0 ? test->options.signal : suite->signal;
     int exit_code = test->options.exit_code != 0 ? test->options.exit_code : suite->exit_code;
-    if (test->options.disabled || suite->disabled)
+    if (test->options.disabled || suite->disabled || is_unwanted(test))
         return SKIPPED;
     fflush(NULL);
     int status = 0;

@@ -51,8 +51,6 @@ static void count_free(void *block, size_t size, size_t align, void *user)
 {
     struct stress_memory *memory = user;
     (void)align;
-    if (memory->freed != NULL)
-        memory->freed(size);
     memset(block, PATTERN, size);
     stress_add(&memory->blocks, UINT64_MAX); /* minus one */
     stress_add(&memory->bytes, ~(uint64_t)size + 1);

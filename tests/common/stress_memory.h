@@ -12,7 +12,6 @@ enum { STRESS_KEPT = 256 };
 
 struct stress_memory {
     aether_allocator allocator; /* const */
-    void (*freed)(size_t size); /* const; NULL, or told of each block, on the thread that frees it */
     uint64_t blocks;            /* atomic; allocated and not freed */
     uint64_t bytes;             /* atomic */
     uint64_t allocations;       /* atomic; ever */

@@ -17,8 +17,9 @@ void unit_run(void (*body)(void));
 /* True when the leak sanitizer is there and finds something. */
 bool unit_leaks(void);
 
-/* Under valgrind, which has no room for more than 500 threads, and signal masks of its own. */
-bool unit_is_valgrind(void);
+/* Whether another program runs this one, with signal masks, threads and forks of its own. */
+bool unit_is_in_valgrind(void); /* no more than 500 threads */
+bool unit_is_in_qemu(void);     /* no threads in a child of a process that had threads */
 
 /* Makes buffers go without membarrier from now on. */
 void unit_no_membarrier(void);

@@ -14,9 +14,10 @@
  *      E9  filled    where an opener begins to walk
  *
  * It stands for ae_buffer_grab(), ae_buffer_find_end(), cross(), ae_chain_take(), ae_chain_drop(), ae_segment_birth(),
- * ae_segment_take(), and for append_here(), append_in_next(), roll() and advance_oldest() in append.c. With -DLAP the
- * second opener counts in pins, as cursors that may be lapped will. With KEEP above 0 the oldest stays so many segments
- * behind, as with a retention.
+ * ae_segment_take(), aether_buffer_destroy(), and for append_here(), append_in_next(), roll() and advance_oldest() in
+ * append.c. With -DLAP the second opener counts in pins, as cursors that may be lapped will. With KEEP above 0 the oldest
+ * stays so many segments behind, as with a retention. -DDESTROY: the buffer is destroyed beside openers, as they may come
+ * over a splice.
  *
  * The machine has the stale reads of the C memory model, and is weaker than store buffers that drain out of order: two
  * openers may see the writer's stores in different orders. (With store buffers a read-modify-write that is a release empties
@@ -94,6 +95,9 @@
 #endif
 #define FROM_OLDEST(me) ((OLDEST >> (me)) & 1)
 
+#define GONE_AT(me) (FROM_OLDEST(me) -> oldest_gone_at : current_gone_at)
+
+#define GONE 253
 #define NONE 254
 #define SEVERED 255
 
@@ -113,6 +117,7 @@ byte ready[SEGMENTS]; /* and the clock of the last store that made it so */
 byte clock;
 byte home[GENERATIONS]; /* the segment of a generation */
 byte current_at[GENERATIONS], oldest_at[GENERATIONS], rolled_at[GENERATIONS];
+byte current_gone_at, oldest_gone_at; /* the last stores: no segment any more */
 byte word_at[ITEMS], filled_at[ITEMS];
 byte filled[GENERATIONS];
 byte newest, oldest, items; /* what the last of these stores says */
@@ -129,23 +134,27 @@ bool not_alive, not_cleared, wrong_place, half_item, no_link, no_such_count, fre
 
 /* ------------------------------------------------------------------------------------------------- the machine */
 
+#define KNOWS(me, when) ((when) != 0 && (when) <= know[me])
 #define LEARN(me, what) know[me] = (know[me] < (what) -> (what) : know[me])
 
 /* A store by the writer, release unless said otherwise: the clock is what it carries. */
 #define STORE(what) clock++; know[WRITER] = clock; what = clock
 
-/* The generation that a load of current or oldest returns: one that is known, or a later one. */
+/* The generation that a load of current or oldest returns: one that is known, or a later one. GONE: the buffer is. */
 inline load_end(me, generation)
 {
     if
-    :: FROM_OLDEST(me) ->
+    :: GONE_AT(me) != 0 ->
+        generation = GONE;
+        LEARN(me, GONE_AT(me))
+    :: FROM_OLDEST(me) && !KNOWS(me, GONE_AT(me)) ->
         generation = oldest;
         do
         :: oldest_at[generation] > know[me] -> generation--
         :: break
         od;
         LEARN(me, oldest_at[generation])
-    :: else ->
+    :: !FROM_OLDEST(me) && !KNOWS(me, GONE_AT(me)) ->
         generation = newest;
         do
         :: current_at[generation] > know[me] -> generation--
@@ -336,10 +345,18 @@ proctype writer()
         drop_chain(WRITER, before, after, last)
     od;
 
-    opening == 0; /* aether_buffer_destroy() comes after the last open */
-    before = home[newest];
+#ifndef DESTROY
+    opening == 0;
+#endif
+    atomic { /* E7 */
+        STORE(current_gone_at);
+        before = home[newest]
+    }
+    d_step { /* E7 */
+        STORE(oldest_gone_at);
+        old = home[oldest]
+    }
     drop_chain(WRITER, before, after, last);
-    old = home[oldest];
     drop_chain(WRITER, old, after, last);
 
     reading == 0;
@@ -436,7 +453,6 @@ inline cross(me, segment, old)
 }
 
 /* What the opener knows to be published, or to have been the oldest. */
-#define KNOWS(me, when) ((when) != 0 && (when) <= know[me])
 #define KNOWS_OLDEST(me, generation) ((generation) < GENERATIONS && KNOWS(me, oldest_at[generation]))
 #define KNOWS_ITEM(me, number) ((number) < ITEMS && (IS_BEHIND_ROLL(number) -> \
     KNOWS(me, rolled_at[(number) / ITEMS_EACH - ((number) > 0)]) : KNOWS(me, word_at[number])))
@@ -463,8 +479,10 @@ open:
 again:
     atomic { /* E7, E4 */
         load_end(me, generation);
-        segment = home[generation];
-        generation = 0;
+        if
+        :: generation == GONE -> generation = 0; goto gone
+        :: else -> segment = home[generation]; generation = 0
+        fi;
         if
         :: LAPS(me) && pins[segment] > 0 ->
             pins[segment]++;
@@ -478,7 +496,7 @@ again:
 #ifndef RELAXED_TAKE
             LEARN(me, chain_carries[segment])
 #endif
-        :: else -> goto again
+        :: else -> segment = NONE; goto again
         fi
     }
 
@@ -488,7 +506,7 @@ again:
 #endif
         load_end(me, generation);
         if
-        :: home[generation] == segment -> generation = 0
+        :: generation != GONE && home[generation % GENERATIONS] == segment -> generation = 0
         :: else -> generation = 0; goto give_back
         fi;
 stands:
@@ -563,6 +581,12 @@ leaves:
 #ifndef RELAXED_DROP
     drop(me, segment, after, last);
 #endif
+    goto closed;
+
+gone:
+    opening = opening - (round == ROUNDS - 1);
+
+closed:
     atomic {
         segment = NONE;
         round++;

@@ -36,10 +36,10 @@
  *      and every run ends: there is no cycle (compiled with -DNP, run with -l).
  *      -DSTALL: a woken reader that never runs again keeps nobody asleep.
  *
- * What is left out: segments, rolls and recycling (open.pml); spinning and yielding before the sleep; batches; a second
- * cancel, and resume; returns from the futex for no reason, but for the deadline, which may pass at any moment; how a reader
- * waits for the end of a poke, and a closer for the reader; loads of readers in another order than the program's (they are
- * acquire, or follow the barrier).
+ * What is left out: segments, rolls and recycling (open.pml); spinning and yielding before the sleep; a heavy barrier that
+ * fails, after which no sleep is long; batches; a second cancel, and resume; returns from the futex for no reason, but for
+ * the deadline, which may pass at any moment; how a reader waits for the end of a poke, and a closer for the reader; loads
+ * of readers in another order than the program's (they are acquire, or follow the barrier).
  *
  * Sizes: ITEMS, SLEEPERS (the last one is cancelled; -DDEADLINE: the one before has a deadline), WAKES, PASSES.
  *

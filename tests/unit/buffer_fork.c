@@ -186,6 +186,8 @@ TEST(buffer_fork, D5_a_child_may_have_children)
 
 TEST(buffer_fork, D5_a_child_lives_although_the_parent_s_worker_was_busy)
 {
+    if (unit_is_in_qemu())
+        cr_skip_test("qemu cannot do that");
     struct family family = make_family();
     for (int round = 0; round < 5; round++) {
         aether_cursor *slow = unit_open(family.buffer, AETHER_FROM_NEXT);
@@ -212,6 +214,8 @@ static const char *only_append(void *user)
 
 TEST(buffer_fork, D5_the_parent_s_sleepers_sleep_on_and_wake)
 {
+    if (unit_is_in_qemu())
+        cr_skip_test("qemu cannot do that");
     struct family family = make_family();
     expect_items(family.cursor, 101, 500);
     struct unit_reader reader;
@@ -289,11 +293,15 @@ static void fork_beside(const char *(*body)(void *user), aether_buffer *way, int
 
 TEST(buffer_fork, D5_a_fork_beside_threads_that_give_memory_back_leaves_the_child_no_locked_lock)
 {
+    if (unit_is_in_qemu())
+        cr_skip_test("qemu cannot do that");
     fork_beside(append_and_give_back, NULL, 40);
 }
 
 TEST(buffer_fork, D5_a_fork_beside_threads_that_splice_leaves_the_child_no_locked_lock)
 {
+    if (unit_is_in_qemu())
+        cr_skip_test("qemu cannot do that");
     /* Each splice follows a long way under the lock of all splices, so that a fork meets it locked. */
     enum { LONG_WAY = 2000 };
     aether_buffer *way[LONG_WAY + 1];

@@ -46,7 +46,7 @@ static const char *read_with_jitter(void *user)
 TEST(buffer_fuzz, BUF1_TestEventBufferFuzz_a_thousand_readers_see_a_thousand_items_once_and_in_order)
 {
     static struct fuzz_reader readers[READERS];
-    int count = unit_is_valgrind() ? FEW_READERS : READERS;
+    int count = unit_is_in_valgrind() ? FEW_READERS : READERS;
     uint32_t random = 2463534242;
     aether_buffer *buffer = unit_buffer();
     for (int i = 0; i < count; i++) {
