@@ -258,7 +258,7 @@ aether_position aether_buffer_newest(aether_buffer *buffer)
 {
     if (ae_buffer_refuse(buffer, "aether_buffer_newest") != AETHER_OK)
         return (aether_position){0, 0};
-    struct place place = {.segment = ae_buffer_grab(&buffer->current)};
+    struct place place = {.segment = ae_buffer_grab_held(&buffer->current)};
     ae_buffer_find_end(&place, true);
     aether_position position = {place.segment->owner->epoch, place.index};
     ae_chain_drop(place.segment);
@@ -267,8 +267,8 @@ aether_position aether_buffer_newest(aether_buffer *buffer)
 
 static void fill_stats(struct aether_buffer *buffer, aether_buffer_stats *stats)
 {
-    struct segment *oldest = ae_buffer_grab(&buffer->oldest);
-    struct segment *current = ae_buffer_grab(&buffer->current);
+    struct segment *oldest = ae_buffer_grab_held(&buffer->oldest);
+    struct segment *current = ae_buffer_grab_held(&buffer->current);
     /* E9: pairs with E9_FILLED. */
     uint64_t filled = AE_LOAD(E9_LOAD, &current->filled, acquire);
     stats->items = current->first + ae_filled_items(filled);

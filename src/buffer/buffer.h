@@ -95,6 +95,14 @@ void ae_buffer_drop(struct aether_buffer *buffer);
 /* The segment that buffer->current or buffer->oldest leads to, counted: the caller drops it. NULL: the handle is gone. */
 struct segment *ae_buffer_grab(struct segment **where);
 
+/* The same for who holds the handle: a destroyed one is the program's error. */
+static inline struct segment *ae_buffer_grab_held(struct segment **where)
+{
+    struct segment *segment = ae_buffer_grab(where);
+    AE_ASSERT(segment != NULL);
+    return segment;
+}
+
 /* A place after the newest item, found in a segment that the caller holds. */
 struct place {
     struct segment *segment; /* held; may be a later one than where the search began */

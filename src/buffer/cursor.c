@@ -46,13 +46,13 @@ static void stand(struct aether_cursor *cursor, const struct place *place)
 
 static struct place find_oldest(struct aether_buffer *buffer)
 {
-    struct segment *segment = ae_buffer_grab(&buffer->oldest);
+    struct segment *segment = ae_buffer_grab_held(&buffer->oldest);
     return (struct place){segment, segment->memory, segment->first, segment->index_base + segment->first - 1};
 }
 
 static struct place find_next(struct aether_buffer *buffer)
 {
-    struct place place = {.segment = ae_buffer_grab(&buffer->current)};
+    struct place place = {.segment = ae_buffer_grab_held(&buffer->current)};
     ae_buffer_find_end(&place, false);
     return place;
 }

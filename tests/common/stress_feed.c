@@ -68,6 +68,12 @@ aether_buffer_options stress_small_segments(const aether_allocator *allocator, i
         .allocator = allocator, .segment_bytes = 1024, .first_segment_bytes = 1024, .cached_segments = cached};
 }
 
+void stress_allow_inline(aether_buffer *buffer)
+{
+    buffer->may_inline = buffer->asymmetric;
+    ae_buffer_set_inline_end(buffer);
+}
+
 void stress_feed_create(struct stress_feed *feed, const aether_buffer_options *options, uint64_t id, bool bulky)
 {
     aether_buffer_options own = *options;
@@ -79,15 +85,13 @@ void stress_feed_create(struct stress_feed *feed, const aether_buffer_options *o
     stress_set(&feed->published, 0);
     if (feed->buffer == NULL)
         stress_fail("create: %s", aether_error());
+    stress_allow_inline(feed->buffer);
 }
 
 void stress_feed_go_inline(struct stress_feed *feed)
 {
-    if (AE_DEBUG || !AE_TSAN)
-        return;
-    feed->buffer->asymmetric = true;
-    feed->buffer->may_inline = true;
-    ae_buffer_set_inline_end(feed->buffer);
+    feed->buffer->asymmetric |= AE_TSAN;
+    stress_allow_inline(feed->buffer);
 }
 
 static void put_batch(struct stress_feed *feed, uint64_t number, size_t count)

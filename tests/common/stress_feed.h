@@ -14,10 +14,11 @@ enum { STRESS_ITEM_MOST = 200, STRESS_BATCH_MOST = 8 };
 
 struct stress_feed {
     aether_buffer *buffer;
-    uint64_t id;                      /* const; also the epoch, from 1 */
-    bool bulky;                       /* const; a few items fill a small segment */
-    _Alignas(128) uint64_t begun;     /* atomic; items whose append has begun */
-    _Alignas(128) uint64_t published; /* atomic; items whose append has returned; the end counts as one more */
+    uint64_t id;                       /* const; also the epoch, from 1 */
+    bool bulky;                        /* const; a few items fill a small segment */
+    unsigned char apart[STRESS_APART]; /* from what is written all the time */
+    uint64_t begun;                    /* atomic; items whose append has begun */
+    uint64_t published;                /* atomic; items whose append has returned; the end counts as one more */
 };
 
 /* Options for small segments that are all kept, partly kept, or given back. */
@@ -35,8 +36,13 @@ void stress_feed_end(struct stress_feed *feed, aether_status reason);
 void stress_feed_check(const struct stress_feed *feed, uint64_t number, const aether_item *item);
 
 /*
- * Appends go the inline way from here on, also where the library would not: with the thread sanitizer, whose barrier has two
- * heavy sides. Without a barrier a sleeper may miss its wake-up, so all readers of such a buffer poll.
+ * Lets appends go the inline way in debug builds, too, where the library does not; stress_feed_create() does so by itself.
+ */
+void stress_allow_inline(aether_buffer *buffer);
+
+/*
+ * The same with the thread sanitizer, whose barrier has two heavy sides. Without a barrier a sleeper may miss its wake-up,
+ * so all readers of such a buffer poll.
  */
 void stress_feed_go_inline(struct stress_feed *feed);
 

@@ -92,6 +92,8 @@ enum { STRESS_LOAD = __ATOMIC_RELAXED, STRESS_STORE = __ATOMIC_RELAXED, STRESS_C
 enum { STRESS_LOAD = __ATOMIC_ACQUIRE, STRESS_STORE = __ATOMIC_RELEASE, STRESS_CHANGE = __ATOMIC_ACQ_REL };
 #endif
 
+enum { STRESS_APART = 128 }; /* bytes between words that are written by one thread and words that are read by others */
+
 static inline uint64_t stress_get(const uint64_t *word)
 {
     return __atomic_load_n(word, STRESS_LOAD);

@@ -14,13 +14,17 @@ enum { FUTEX_WAITV = 449 }; /* older headers lack it */
 
 static uint32_t number_of(enum unit_call call)
 {
-    return call == UNIT_MEMBARRIER ? SYS_membarrier : FUTEX_WAITV;
+    static const uint32_t numbers[] = {
+        [UNIT_MEMBARRIER] = SYS_membarrier, [UNIT_FUTEX_WAITV] = FUTEX_WAITV, [UNIT_GETRANDOM] = SYS_getrandom};
+    return numbers[call];
 }
 
 bool unit_kernel_has(enum unit_call call)
 {
     if (call == UNIT_FUTEX_WAITV)
         return syscall(FUTEX_WAITV, NULL, 0, 0, NULL, 0) == -1 && errno == EINVAL;
+    if (call == UNIT_GETRANDOM)
+        return syscall(SYS_getrandom, NULL, 0, 0) == 0;
     long commands = syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0, 0);
     return commands > 0 && (commands & MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0;
 }
@@ -36,4 +40,9 @@ bool unit_kernel_lacks(enum unit_call call)
     struct sock_fprog program = {sizeof code / sizeof *code, code};
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0 &&
            !unit_kernel_has(call);
+}
+
+bool unit_kernel_allows_nothing(void)
+{
+    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) == 0;
 }

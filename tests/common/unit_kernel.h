@@ -4,12 +4,15 @@
 
 #include <stdbool.h>
 
-enum unit_call { UNIT_MEMBARRIER, UNIT_FUTEX_WAITV };
+enum unit_call { UNIT_MEMBARRIER, UNIT_FUTEX_WAITV, UNIT_GETRANDOM };
 
 /* Whether this kernel has the call, as far as the library uses it. */
 bool unit_kernel_has(enum unit_call call);
 
 /* From now on the call answers ENOSYS in this process, if it was there. False: that cannot be done here. */
 bool unit_kernel_lacks(enum unit_call call);
+
+/* From now on the calling thread dies of any system call but read and write. False: that cannot be done here. */
+bool unit_kernel_allows_nothing(void);
 
 #endif

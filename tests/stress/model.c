@@ -20,11 +20,11 @@ struct reader {
     struct stress_watch watch;
     struct stress_random random;
     struct stress_seat seats[SEATS];
-    bool steadfast;
-    pthread_mutex_t lock;        /* for what follows */
+    pthread_mutex_t lock;        /* for the next three */
     struct stress_seat *current; /* may be cancelled */
-    bool cancelled;              /* it has been, and was not resumed */
     struct stress_seat *waiting; /* a call on it waits for ever; it does not change meanwhile */
+    bool cancelled;              /* it has been, and was not resumed */
+    bool steadfast;              /* const; is never cancelled and has no deadlines */
 };
 
 struct writer {

@@ -18,17 +18,18 @@ enum { OPENERS = 3, ROUND_NS = 100 * 1000 * 1000, LAG_MOST = 3000, RUN_MOST = 32
 struct opener {
     struct round *round;
     struct stress_random random;
-    uint64_t next, oldest;            /* the last places of either kind */
-    _Alignas(128) uint64_t lags_from; /* atomic; 1 + the place that it holds for long, or NOBODY_LAGS */
+    uint64_t next, oldest; /* the last places of either kind */
+    uint64_t lags_from;    /* atomic; 1 + the place that it holds for long, or NOBODY_LAGS */
+    unsigned char apart[STRESS_APART];
 };
 
 struct round {
     struct stress_feed feed;
     struct opener openers[OPENERS];
     struct stress_memory *memory;
-    bool touch_only;             /* const */
-    int64_t end;                 /* const */
-    _Alignas(128) uint64_t over; /* atomic */
+    int64_t end;     /* const */
+    uint64_t over;   /* atomic */
+    bool touch_only; /* const */
 };
 
 static uint64_t opens, followed, delivered; /* atomic */

@@ -1,6 +1,9 @@
 /* Appending one item: order, wholeness, sizes around the end of a segment. */
 #include "common/unit.h"
 
+#include "common/unit_child.h"
+#include "common/unit_kernel.h"
+
 TEST(buffer_append, BUF1_items_arrive_in_order_and_once)
 {
     aether_buffer *buffer = unit_buffer();
@@ -227,6 +230,28 @@ TEST(buffer_append, BUF1_append_does_not_wait_for_a_reader_that_never_reads)
     aether_cursor_close(late);
     aether_cursor_close(asleep);
     aether_buffer_destroy(buffer);
+}
+
+static const char *append_and_read_without_system_calls(void *user)
+{
+    (void)user;
+    aether_buffer *buffer = unit_buffer();
+    aether_cursor *cursor = unit_open(buffer, AETHER_FROM_NEXT);
+    claim(unit_append(buffer, 1, 200) == AETHER_OK && unit_read(cursor, 1, 200) == NULL);
+    claim(unit_kernel_allows_nothing());
+    for (uint64_t i = 201; i <= 5000; i++) {
+        claim(unit_append(buffer, i, i) == AETHER_OK);
+        claim(unit_read(cursor, i, i) == NULL);
+        claim(unit_next(cursor) == AETHER_EMPTY);
+    }
+    return NULL;
+}
+
+TEST(buffer_append, BUF1_once_warm_a_writer_and_its_reader_make_no_system_calls)
+{
+    if (unit_is_in_valgrind() || unit_is_in_qemu())
+        cr_skip_test("the host makes some of its own");
+    expect_fine(unit_child(append_and_read_without_system_calls, NULL));
 }
 
 TEST(buffer_append, BUF1_a_warm_append_takes_no_memory_and_wakes_nobody)
