@@ -12,7 +12,7 @@ bool unit_kernel_has(enum unit_call call);
 /* From now on the call answers ENOSYS in this process, if it was there. False: that cannot be done here. */
 bool unit_kernel_lacks(enum unit_call call);
 
-/* From now on the calling thread dies of any system call but read and write. False: that cannot be done here. */
+/* From now on the calling thread takes the process down by any system call but write. False: that cannot be done here. */
 bool unit_kernel_allows_nothing(void);
 
 #endif
