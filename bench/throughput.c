@@ -128,20 +128,28 @@ static inline __attribute__((always_inline)) void append_inline(aether_buffer *b
         bench_ok(aether_inline_append(buffer, event, size), "aether_inline_append");
 }
 
+static inline __attribute__((always_inline)) void append_sized(aether_buffer *buffer, size_t count, size_t size)
+{
+    if (batch == 1)
+        append_inline(buffer, count, size);
+    else
+        bench_ok(aether_inline_append_array(buffer, events, size, count), "aether_inline_append_array");
+}
+
 static void append_inline_sized(aether_buffer *buffer, size_t count)
 {
     switch (payload) {
     case 8:
-        append_inline(buffer, count, 8);
+        append_sized(buffer, count, 8);
         break;
     case 32:
-        append_inline(buffer, count, 32);
+        append_sized(buffer, count, 32);
         break;
-    case 128:
-        append_inline(buffer, count, 128);
+    case 256:
+        append_sized(buffer, count, 256);
         break;
     default:
-        append_inline(buffer, count, (size_t)payload);
+        append_sized(buffer, count, (size_t)payload);
     }
 }
 
@@ -163,10 +171,10 @@ static void write_all(aether_buffer *buffer)
             bench_progress_wait(progress, (size_t)readers, written, bound, SPINS);
         size_t count = (size_t)(total - written < block ? total - written : block);
         number_events(written + 1, count);
-        if (batch > 1)
-            bench_ok(aether_append_batch(buffer, payloads, count), "aether_append_batch");
-        else if (is_inline)
+        if (is_inline)
             append_inline_sized(buffer, count);
+        else if (batch > 1)
+            bench_ok(aether_append_batch(buffer, payloads, count), "aether_append_batch");
         else
             append_plain(buffer, count);
         written += count;

@@ -135,6 +135,12 @@ static inline AETHER_CHECKED aether_status aether_append_batch(aether_buffer *bu
 }
 
 /*
+ * The same for an array: `count` items of `size` bytes each, one after another at `items`, under the next indexes.
+ */
+AETHER_API AETHER_CHECKED aether_status aether_append_array(aether_buffer *buffer, const void *items, size_t size,
+                                                            size_t count);
+
+/*
  * Ends the buffer: readers get `reason` after the last item, and again at every later call. AETHER_OK means AETHER_ENDED;
  * else a final status (aether_status_is_final()), anything else is AETHER_INVALID. The writer only; never blocks, needs no
  * memory.

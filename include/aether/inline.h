@@ -80,28 +80,28 @@ struct aether_reader_head {
 /* A sleeping reader was found at the gate of `slot`: closes it and wakes two. For aether_inline_append() only. */
 AETHER_API void aether_inline_wake(aether_buffer *buffer, void *slot);
 
-/* The append itself, where the caller has made sure of the room. For the two callers below and in the library only. */
-static inline void aether_inline_put(aether_buffer *buffer, const void *data, size_t size)
+/*
+ * Publishes `count` items that stand at `slot`, the writer's place, and take `step` bytes together, by the first one's word.
+ * For the calls below and in the library only.
+ */
+static inline void aether_inline_publish(aether_buffer *buffer, unsigned char *slot, uint32_t word, uint64_t count,
+                                         uint64_t step)
 {
     struct aether_writer_head *writer = (struct aether_writer_head *)buffer;
-    uint64_t step = ((uint64_t)size + 15) & ~UINT64_C(7);
-    unsigned char *slot = writer->at;
-    if (size != 0)
-        memcpy(slot + 8, data, size);
     writer->at = slot + step;
-    writer->filled += (UINT64_C(1) << 32) + step;
+    writer->filled += (count << 32) + step;
     AETHER_POINT(E1_PUBLISH);
     /* E1: pairs with E1_READ in next: payload before word. */
-    __atomic_store_n((uint32_t *)(void *)slot, (uint32_t)size << 3 | AETHER_KIND_ITEM,
-                     AETHER_ORDER(E1_PUBLISH, __ATOMIC_RELEASE));
+    __atomic_store_n((uint32_t *)(void *)slot, word, AETHER_ORDER(E1_PUBLISH, __ATOMIC_RELEASE));
     /* E2, the light half: the sleeper's heavy barrier orders this store before this load, or the sleeper sees the word. */
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     AETHER_POINT(E2_LOOK);
-    if (__builtin_expect(__atomic_load_n((uint32_t *)(void *)(slot + 4), __ATOMIC_RELAXED) != 0, 0))
-        aether_inline_wake(buffer, slot);
+    uint32_t gate = __atomic_load_n((uint32_t *)(void *)(slot + 4), __ATOMIC_RELAXED);
     AETHER_POINT(E9_FILLED);
     /* E9: pairs with E9_LOAD in open: never ahead of what is published. */
     __atomic_store_n(writer->filled_word, writer->filled, AETHER_ORDER(E9_FILLED, __ATOMIC_RELEASE));
+    if (__builtin_expect(gate != 0, 0))
+        aether_inline_wake(buffer, slot);
 }
 
 /* True when an inline append of `size` bytes finds its room. */
@@ -112,12 +112,52 @@ static inline bool aether_inline_fits(const aether_buffer *buffer, size_t size)
            (uintptr_t)writer->at + (((uint64_t)size + 15) & ~UINT64_C(7)) <= (uintptr_t)writer->inline_end;
 }
 
+/* The bytes that an item of `size` takes, and its word. */
+static inline uint64_t aether_inline_step(size_t size)
+{
+    return ((uint64_t)size + 15) & ~UINT64_C(7);
+}
+
+static inline uint32_t aether_inline_word(size_t size)
+{
+    return (uint32_t)size << 3 | AETHER_KIND_ITEM;
+}
+
 /* As aether_append(), with the arguments unchecked. */
 static inline AETHER_CHECKED aether_status aether_inline_append(aether_buffer *buffer, const void *data, size_t size)
 {
     if (__builtin_expect(!aether_inline_fits(buffer, size), 0))
         return aether_append(buffer, data, size);
-    aether_inline_put(buffer, data, size);
+    unsigned char *slot = ((struct aether_writer_head *)buffer)->at;
+    if (size != 0)
+        memcpy(slot + 8, data, size);
+    aether_inline_publish(buffer, slot, aether_inline_word(size), 1, aether_inline_step(size));
+    return AETHER_OK;
+}
+
+/* As aether_append_array(), with the arguments unchecked. */
+static inline AETHER_CHECKED aether_status aether_inline_append_array(aether_buffer *buffer, const void *items, size_t size,
+                                                                      size_t count)
+{
+    const struct aether_writer_head *writer = (const struct aether_writer_head *)buffer;
+    unsigned char *slot = writer->at;
+    uint64_t step = aether_inline_step(size), room = (uint64_t)((uintptr_t)writer->inline_end - (uintptr_t)slot);
+    if (__builtin_expect((uintptr_t)writer->inline_end < (uintptr_t)slot || size == 0 || count == 0 ||
+                             size > AETHER_ITEM_MAX || count > room / step,
+                         0))
+        return aether_append_array(buffer, items, size, count);
+    const unsigned char *from = (const unsigned char *)items;
+    memcpy(slot + 8, from, size);
+    unsigned char *at = slot + step;
+    for (size_t i = 1; i < count; i++) {
+        from += size;
+        memcpy(at + 8, from, size);
+        AETHER_POINT(E1_REST);
+        /* E1, relaxed: the first word's store carries it. */
+        __atomic_store_n((uint32_t *)(void *)at, aether_inline_word(size), __ATOMIC_RELAXED);
+        at += step;
+    }
+    aether_inline_publish(buffer, slot, aether_inline_word(size), count, (uint64_t)(at - slot));
     return AETHER_OK;
 }
 

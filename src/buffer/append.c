@@ -10,6 +10,7 @@
 #include "base/fail.h"
 #include "base/futex.h"
 #include "buffer/buffer.h"
+#include "buffer/copy.h"
 #include "buffer/gate.h"
 
 enum { ROLLS_OF_OLDEST = 4 }; /* so many steps per roll at the most: an append stays bounded */
@@ -69,32 +70,39 @@ void ae_writer_finish(struct aether_buffer *buffer, uint32_t word)
 
 /* ------------------------------------------------------------------------------------------------------- laying out */
 
-/* What a call wants to append. `stride` is the size of the caller's aether_payload, which may be a later one. */
+/*
+ * What a call wants to append: payloads as the caller describes them, or an array of items of one size. `stride` is the
+ * distance of two of either; a caller's aether_payload may be a later, larger one.
+ */
 struct batch {
-    const unsigned char *payloads;
+    const unsigned char *first;
     size_t count;
     size_t stride;
+    bool array;
     const char *call;
 };
 
-static const aether_payload *payload_of(const struct batch *batch, size_t number)
+static inline aether_payload payload_of(const struct batch *batch, size_t number)
 {
-    return (const aether_payload *)(const void *)(batch->payloads + number * batch->stride);
+    const unsigned char *at = batch->first + number * batch->stride;
+    const aether_payload *payload = (const aether_payload *)(const void *)at;
+    return batch->array ? (aether_payload){at, batch->stride, 0}
+                        : (aether_payload){payload->data, payload->size, payload->index};
 }
 
 /* What cannot be, with its words; the caller has seen that something is wrong with the item. */
 static __attribute__((cold)) aether_status refuse_payload(const struct batch *batch, size_t number, uint64_t newest)
 {
-    const aether_payload *payload = payload_of(batch, number);
-    if (payload->data == NULL && payload->size != 0)
-        return ae_fail(AETHER_INVALID, "%s: the data of item %zu is NULL with size %zu", batch->call, number, payload->size);
-    if (payload->size > AETHER_ITEM_MAX)
+    aether_payload payload = payload_of(batch, number);
+    if (payload.data == NULL && payload.size != 0)
+        return ae_fail(AETHER_INVALID, "%s: the data of item %zu is NULL with size %zu", batch->call, number, payload.size);
+    if (payload.size > AETHER_ITEM_MAX)
         return ae_fail(AETHER_TOO_LARGE, "%s: size %zu of item %zu is over the limit of %zu bytes", batch->call,
-                       payload->size, number, AETHER_ITEM_MAX);
+                       payload.size, number, AETHER_ITEM_MAX);
     if (newest == UINT64_MAX)
         return ae_fail(AETHER_INDEX_ORDER, "%s: item %zu comes after the largest index there is", batch->call, number);
     return ae_fail(AETHER_INDEX_ORDER, "%s: index %llu of item %zu is not above the newest, %llu", batch->call,
-                   (unsigned long long)payload->index, number, (unsigned long long)newest);
+                   (unsigned long long)payload.index, number, (unsigned long long)newest);
 }
 
 /* newest + 1 where the payload has no index of its own; 0 means that the item cannot be. */
@@ -105,18 +113,6 @@ static inline uint64_t index_of(const aether_payload *payload, uint64_t newest)
     if (payload->index == 0)
         return newest + 1;
     return payload->index > newest ? payload->index : 0;
-}
-
-/* A call of memcpy costs more than the copy of a small payload. */
-static inline void copy(unsigned char *to, const void *from, size_t size)
-{
-    enum { WORD = 8, SMALL = 64 };
-    if (size % WORD != 0 || size > SMALL) {
-        memcpy(to, from, size);
-        return;
-    }
-    for (size_t done = 0; done < size; done += WORD)
-        memcpy(to + done, (const unsigned char *)from + done, WORD);
 }
 
 /* Where items are being written, unpublished: the first one's word is kept back and publishes them all. */
@@ -143,7 +139,7 @@ static inline bool lay_out_item(struct layout *layout, const aether_payload *pay
         data += sizeof index;
         layout->indexed = index;
     }
-    copy(data, payload->data, payload->size);
+    ae_copy(data, payload->data, payload->size);
     uint32_t word = ae_word(size, indexed ? AETHER_KIND_INDEXED : AETHER_KIND_ITEM);
     if (slot == layout->start)
         layout->word = word;
@@ -162,18 +158,47 @@ static void clear(struct layout *layout)
         memset(layout->start + AE_SLOT_HEADER, 0, (size_t)(layout->at - layout->start) - AE_SLOT_HEADER);
 }
 
+/* The usual case: lays out the first items as long as they fit and have no index of their own. Returns how many. */
+static inline size_t lay_out_simple(struct layout *layout, const struct batch *batch)
+{
+    if (layout->indexed != 0 || layout->newest > UINT64_MAX - batch->count)
+        return 0;
+    const struct batch all = *batch; /* for registers: what is stored below might be part of it */
+    unsigned char *at = layout->at, *last = layout->last, *const end = layout->end;
+    size_t number = 0;
+    for (; number < all.count; number++) {
+        aether_payload payload = payload_of(&all, number);
+        uint64_t step = ae_step(payload.size);
+        if (payload.index != 0 || (payload.data == NULL && payload.size != 0) || payload.size > AETHER_ITEM_MAX ||
+            step > (uint64_t)(end - at))
+            break;
+        ae_copy(at + AE_SLOT_HEADER, payload.data, payload.size);
+        uint32_t word = ae_word(payload.size, AETHER_KIND_ITEM);
+        if (number == 0)
+            layout->word = word;
+        else
+            AE_STORE(E1_REST, ae_slot_word(at), word, relaxed); /* E1, relaxed: the first word's store carries it */
+        last = at;
+        at += step;
+    }
+    layout->at = at;
+    layout->last = last;
+    layout->newest += number;
+    return number;
+}
+
 enum { FULL_SEGMENT = -1 }; /* a status of this file's own */
 
 /* All items of the batch, or none. FULL_SEGMENT: they do not fit. */
 static aether_status lay_out(struct layout *layout, const struct batch *batch)
 {
-    for (size_t number = 0; number < batch->count; number++) {
-        const aether_payload *payload = payload_of(batch, number);
-        uint64_t index = index_of(payload, layout->newest);
+    for (size_t number = lay_out_simple(layout, batch); number < batch->count; number++) {
+        aether_payload payload = payload_of(batch, number);
+        uint64_t index = index_of(&payload, layout->newest);
         aether_status status = AETHER_OK;
         if (AE_UNLIKELY(index == 0))
             status = refuse_payload(batch, number, layout->newest);
-        else if (AE_UNLIKELY(!lay_out_item(layout, payload, index)))
+        else if (AE_UNLIKELY(!lay_out_item(layout, &payload, index)))
             status = FULL_SEGMENT;
         if (AE_UNLIKELY(status != AETHER_OK)) {
             clear(layout);
@@ -189,12 +214,12 @@ static aether_status measure(const struct batch *batch, uint64_t newest, uint64_
     bool indexed = false;
     *bytes = 0;
     for (size_t number = 0; number < batch->count; number++) {
-        const aether_payload *payload = payload_of(batch, number);
-        uint64_t index = index_of(payload, newest);
+        aether_payload payload = payload_of(batch, number);
+        uint64_t index = index_of(&payload, newest);
         if (index == 0)
             return refuse_payload(batch, number, newest);
         indexed |= index != newest + 1;
-        *bytes += ae_step(payload->size + (indexed ? sizeof index : 0));
+        *bytes += ae_step(payload.size + (indexed ? sizeof index : 0));
         newest = index;
         if (*bytes > AETHER_BATCH_MAX)
             return ae_fail(AETHER_TOO_LARGE, "%s: a batch of more than %zu bytes, at item %zu", batch->call,
@@ -338,20 +363,29 @@ static aether_status append(struct aether_buffer *buffer, const struct batch *ba
 static __attribute__((noinline)) aether_status append_one(aether_buffer *buffer, const aether_payload *payload,
                                                           const char *call)
 {
-    struct batch batch = {(const unsigned char *)payload, 1, sizeof *payload, call};
+    struct batch batch = {(const unsigned char *)payload, 1, sizeof *payload, false, call};
     return append(buffer, &batch);
 }
 
 /* ----------------------------------------------------------------------------------------------------- public calls */
 
-aether_status aether_append(aether_buffer *buffer, const void *data, size_t size)
+/* What the fast path below leaves: apart, so that it needs no stack. */
+static __attribute__((noinline)) aether_status append_other(aether_buffer *buffer, const void *data, size_t size)
 {
-    if (AE_LIKELY(buffer != NULL && (data != NULL || size == 0) && aether_inline_fits(buffer, size))) {
-        aether_inline_put(buffer, data, size);
-        return AETHER_OK;
-    }
+    if (buffer != NULL && (data != NULL || size == 0) && aether_inline_fits(buffer, size))
+        return aether_inline_append(buffer, data, size);
     aether_payload payload = {data, size, 0};
     return append_one(buffer, &payload, "aether_append");
+}
+
+aether_status aether_append(aether_buffer *buffer, const void *data, size_t size)
+{
+    if (AE_UNLIKELY(buffer == NULL || data == NULL || size > AE_COPY_SMALL || !aether_inline_fits(buffer, size)))
+        return append_other(buffer, data, size);
+    unsigned char *slot = buffer->head.at;
+    ae_copy(slot + AE_SLOT_HEADER, data, size);
+    aether_inline_publish(buffer, slot, aether_inline_word(size), 1, aether_inline_step(size));
+    return AETHER_OK;
 }
 
 aether_status aether_append_at(aether_buffer *buffer, uint64_t index, const void *data, size_t size)
@@ -365,12 +399,20 @@ aether_status aether_append_at(aether_buffer *buffer, uint64_t index, const void
 aether_status aether_append_batch_sized(aether_buffer *buffer, const aether_payload *payloads, size_t count,
                                         size_t payload_size)
 {
-    struct batch batch = {(const unsigned char *)payloads, count, payload_size, "aether_append_batch"};
+    struct batch batch = {(const unsigned char *)payloads, count, payload_size, false, "aether_append_batch"};
     if (payloads == NULL && count != 0)
         return ae_fail(AETHER_INVALID, "%s: payloads is NULL with count %zu", batch.call, count);
     if (payload_size < sizeof *payloads || payload_size % _Alignof(aether_payload) != 0)
         return ae_fail(AETHER_INVALID, "%s: payload size %zu is below %zu or not a multiple of %zu", batch.call,
                        payload_size, sizeof *payloads, _Alignof(aether_payload));
+    return append(buffer, &batch);
+}
+
+aether_status aether_append_array(aether_buffer *buffer, const void *items, size_t size, size_t count)
+{
+    struct batch batch = {items, count, size, true, "aether_append_array"};
+    if (items == NULL && count != 0 && size != 0)
+        return ae_fail(AETHER_INVALID, "%s: items is NULL with count %zu", batch.call, count);
     return append(buffer, &batch);
 }
 

@@ -1,6 +1,8 @@
 /* Items that become visible together. */
 #include "common/unit.h"
 
+#include "aether/inline.h"
+
 TEST(buffer_batch, BUF2_a_batch_is_items_in_order)
 {
     aether_buffer *buffer = unit_buffer();
@@ -239,5 +241,83 @@ TEST(buffer_batch, BUF4_a_batch_behind_a_roll_wakes_a_sleeper_once)
     expect_number(1, unit_stats(buffer).wakes);
     expect_items(cursor, 22, 60);
     aether_cursor_close(cursor);
+    aether_buffer_destroy(buffer);
+}
+
+/* ------------------------------------------------------------------------------------------------------------- arrays */
+
+enum { ARRAY_ITEMS = 90, LARGEST_ITEM = 130 };
+
+/* Items of one size, each told apart by its number, appended before and behind others, across segments. */
+static void expect_array(size_t size, aether_status (*append)(aether_buffer *, const void *, size_t, size_t), bool indexed)
+{
+    static unsigned char items[ARRAY_ITEMS * LARGEST_ITEM];
+    for (size_t i = 0; i < ARRAY_ITEMS; i++)
+        unit_fill(items + i * size, size, i);
+    aether_buffer *buffer = unit_buffer();
+    unit_allow_inline(buffer);
+    aether_cursor *cursor = unit_open(buffer, AETHER_FROM_NEXT);
+    uint64_t first = indexed ? 100 : 1;
+    expect_ok(aether_append_at(buffer, first, "before", 6));
+    for (size_t count = 1, done = 0; done < ARRAY_ITEMS; done += count++) {
+        count = count < ARRAY_ITEMS - done ? count : ARRAY_ITEMS - done;
+        expect_ok(append(buffer, items + done * size, size, count));
+        ae_buffer_check(buffer);
+    }
+    aether_item item;
+    expect_ok(aether_cursor_next(cursor, &item, AETHER_NO_WAIT));
+    for (size_t i = 0; i < ARRAY_ITEMS; i++) {
+        expect_ok(aether_cursor_next(cursor, &item, AETHER_NO_WAIT));
+        expect_number(first + 1 + i, item.index);
+        cr_assert(item.size == size && unit_is_filled(item.data, size, i));
+    }
+    expect_empty(cursor);
+    aether_cursor_close(cursor);
+    aether_buffer_destroy(buffer);
+}
+
+static aether_status append_inline(aether_buffer *buffer, const void *items, size_t size, size_t count)
+{
+    return aether_inline_append_array(buffer, items, size, count);
+}
+
+TEST(buffer_batch, BUF2_an_array_of_items_of_any_size_arrives_whole)
+{
+    for (size_t size = 0; size <= LARGEST_ITEM; size++)
+        expect_array(size, aether_append_array, size % 2 != 0);
+}
+
+TEST(buffer_batch, BUF2_an_inline_array_of_items_of_any_size_arrives_whole)
+{
+    for (size_t size = 0; size <= LARGEST_ITEM; size++)
+        expect_array(size, append_inline, size % 2 != 0);
+}
+
+TEST(buffer_batch, BUF2_an_array_becomes_visible_together)
+{
+    aether_buffer *buffer = unit_buffer();
+    unit_allow_inline(buffer);
+    aether_cursor *cursor = unit_open(buffer, AETHER_FROM_NEXT);
+    aether_item items[3];
+    size_t count;
+    expect_ok(aether_inline_append_array(buffer, "abc", 1, 3));
+    expect_ok(aether_cursor_run(cursor, items, 3, &count, AETHER_NO_WAIT));
+    expect_number(3, count);
+    cr_assert(*(const char *)items[0].data == 'a' && *(const char *)items[2].data == 'c');
+    aether_cursor_close(cursor);
+    aether_buffer_destroy(buffer);
+}
+
+TEST(buffer_batch, BUF2_what_is_no_array_is_refused)
+{
+    aether_buffer *buffer = unit_buffer();
+    expect_ok(aether_append_array(buffer, NULL, 0, 0));
+    expect_ok(aether_append_array(buffer, NULL, 8, 0));
+    expect_ok(aether_append_array(buffer, NULL, 0, 2)); /* two empty items */
+    expect_refused(AETHER_INVALID, "items is NULL", aether_append_array(buffer, NULL, 8, 2));
+    expect_refused(AETHER_TOO_LARGE, "over the limit", aether_append_array(buffer, "x", AETHER_ITEM_MAX + 1, 2));
+    expect_refused(AETHER_INVALID, "the buffer is NULL", aether_append_array(NULL, "x", 1, 1));
+    expect_number(2, unit_stats(buffer).items);
+    ae_buffer_check(buffer);
     aether_buffer_destroy(buffer);
 }
