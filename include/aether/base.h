@@ -59,7 +59,13 @@ enum {
     AETHER_BUSY = 12,        /* another call that writes is under way */
     AETHER_CIRCLE = 13,      /* a splice that would lead back to its own buffer */
     AETHER_FORKED = 14,      /* a handle from before fork() */
-    AETHER_SYSTEM = 15       /* the operating system refused something: aether_error() has its words */
+    AETHER_SYSTEM = 15,      /* the operating system refused something: aether_error() has its words */
+    AETHER_LAGGED = 16, /* items were missed, as many as aether_cursor_get_stats() says; the reader goes on behind them */
+    AETHER_GONE = 17,   /* a position before the oldest item that is kept */
+    AETHER_AHEAD = 18,  /* a position after the newest item */
+    AETHER_OTHER_EPOCH = 19, /* a position in another history */
+    AETHER_FULL = 20,        /* a reader that refuses to lag has as much unread as it may; nothing was appended */
+    AETHER_WOULD_BLOCK = 21  /* the call would wait for its own thread, or from a callback */
 };
 
 /* The status' name and meaning in a few words, for people. Never NULL, never freed. Any thread. */

@@ -10,8 +10,11 @@
  *  - An item is what one append publishes: bytes, and an index. A reader sees all of it or none (BUF2).
  *  - The buffer has no fixed length. Items stand one after another in segments; a segment lives as long as a cursor stands
  *    in it or before it, or the buffer itself needs it, and is then recycled (BUF5). So memory is what the slowest
- *    cursor has not read yet.
- *  - Append never waits for readers, takes no lock, and makes no system call unless a reader sleeps (BUF1).
+ *    cursor has not read yet, and what the buffer is told to retain (BUF8).
+ *  - A cursor may have a limit on what is unread (BUF9): then it is lapped, and learns exactly how much it missed; or the
+ *    writer waits for it; or append answers AETHER_FULL.
+ *  - Append never waits for readers unless a cursor asked for it, takes no lock that readers hold, and makes no system call
+ *    unless a reader sleeps (BUF1).
  *  - The index of an item is the writer's own number for it: strictly growing, from 1. Who gives none gets the next one.
  *  - A buffer may end, for good, or continue at a place in another buffer, which its readers cross into without noticing
  *    (BUF6): this is how a snapshot is followed by live changes.
@@ -19,7 +22,8 @@
  * Caveats
  *  - One writer at a time. Threads may take turns when something orders them (a mutex, a join). Two writing calls that
  *    overlap destroy the buffer; the debug build of the library answers AETHER_BUSY instead where it sees them.
- *  - A cursor that is open and never read holds all that follows it. Close what you do not read.
+ *  - A cursor without a limit that is open and never read holds all that follows it. Give it a limit, or close what you
+ *    do not read; a label lets the statistics name it.
  *  - What a cursor hands out is borrowed: it is valid until the next call on that cursor, and read-only.
  *  - A cursor belongs to one thread at a time. Only cancel and close come from others. Every cursor is closed once, also
  * after a final status; which thread does it is the program's rule.
@@ -61,6 +65,20 @@ typedef struct aether_cursor aether_cursor; /* a reader's place */
 #define AETHER_ITEM_MAX ((size_t)0x1ffffff0)
 #define AETHER_BATCH_MAX ((size_t)0x40000000)
 
+/* What happens at a cursor's limit. */
+typedef int32_t aether_on_limit;
+
+enum {
+    AETHER_LAP = 1,   /* the reader misses items: it reads its segment out, gets AETHER_LAGGED once, goes on at the oldest */
+    AETHER_WAIT = 2,  /* the writer waits: append blocks until the reader has read, at most aether_buffer_set_wait() */
+    AETHER_REFUSE = 3 /* append answers AETHER_FULL */
+};
+
+/* No limit, where the buffer's default is one. */
+#define AETHER_UNLIMITED UINT64_MAX
+/* A limit is at least so many of the buffer's largest segments: a reader always holds the one that it stands in. */
+#define AETHER_LIMIT_SEGMENTS 4
+
 /* Zero is the default everywhere: `aether_buffer_options options = {0};` asks for nothing special. */
 typedef struct aether_buffer_options {
     const aether_allocator *allocator; /* copied; NULL: the C library's */
@@ -73,6 +91,14 @@ typedef struct aether_buffer_options {
     int32_t spins;  /* how long a reader looks again before it sleeps, at the most, in pauses of the processor (about 20 ns);
                        each reader learns how long pays for itself. 0: 1000, about what a sleep costs; below 0: never */
     int32_t yields; /* how often it then gives its processor away and looks; 0: once; below 0: never */
+    aether_on_limit on_limit; /* of cursors that do not choose; 0: AETHER_LAP */
+    uint64_t limit_bytes;     /* the same; at least 4 * segment_bytes; 0: no limit */
+    uint64_t
+        retain_bytes; /* the last bytes, items and nanoseconds that are kept even when nobody reads: as long as any of */
+    uint64_t retain_items; /* the three asks for it, by whole segments; 0 each: nothing but the newest segment */
+    int64_t retain_ns;
+    int64_t wait_ns; /* how long an append waits for AETHER_WAIT cursors at the most; 0: AETHER_FOREVER. See
+                        aether_buffer_set_wait() */
 } aether_buffer_options;
 
 /*
@@ -114,16 +140,34 @@ AETHER_API AETHER_CHECKED aether_status aether_append(aether_buffer *buffer, con
 AETHER_API AETHER_CHECKED aether_status aether_append_at(aether_buffer *buffer, uint64_t index, const void *data,
                                                          size_t size);
 
-/* One item of a batch. */
+/*
+ * Tells that the library is done with a payload that was given by reference. It is called once, after the last reader has
+ * left the segment of the item, on whichever thread left last, which may be the writer's, a reader's or that of whoever
+ * closes or destroys. It must not block. A call into the library from inside answers AETHER_WOULD_BLOCK, where it does more
+ * than copy or read an item.
+ */
+typedef void (*aether_release_fn)(void *data, size_t size, void *user);
+
+/* The most events of an item, and the least payload that is not copied although it is given by reference. */
+#define AETHER_EVENTS_MAX UINT32_MAX
+#define AETHER_REFERENCE_LEAST ((size_t)128)
+
+/* One item of a batch. Zero is the default for all but data and size. */
 typedef struct aether_payload {
-    const void *data; /* copied; NULL only with size 0 */
-    size_t size;      /* bytes */
-    uint64_t index;   /* its own index, or 0: the next one */
+    const void *data;          /* NULL only with size 0 */
+    size_t size;               /* bytes */
+    uint64_t index;            /* its own index, or 0: the next one */
+    uint64_t events;           /* how many events the item is, for the statistics and the count of what is missed; 0: one */
+    aether_release_fn release; /* NULL: `data` is copied. Else it stays where it is, unchanged, until release(data, size,
+                                  user); below AETHER_REFERENCE_LEAST it is copied and released before the call returns. If
+                                  the call fails, it is not called. Any size; counts as bytes of the buffer everywhere */
+    void *user;
 } aether_payload;
 
 /*
  * Appends `count` items that become visible together: a reader that sees the first sees them all. All or none. No items are
- * AETHER_OK. Statuses as above, for whichever item; AETHER_TOO_LARGE also for a batch above AETHER_BATCH_MAX.
+ * AETHER_OK. This is also how one item is appended by reference, or with several events. Statuses as above, for whichever
+ * item; AETHER_TOO_LARGE also for a batch above AETHER_BATCH_MAX.
  */
 AETHER_API AETHER_CHECKED aether_status aether_append_batch_sized(aether_buffer *buffer, const aether_payload *payloads,
                                                                   size_t count, size_t payload_size);
@@ -139,6 +183,51 @@ static inline AETHER_CHECKED aether_status aether_append_batch(aether_buffer *bu
  */
 AETHER_API AETHER_CHECKED aether_status aether_append_array(aether_buffer *buffer, const void *items, size_t size,
                                                             size_t count);
+
+/*
+ * Reserves room for an item that is then written in place, at *data (aligned to 8 bytes), and becomes visible with
+ * aether_commit(). Of `payload` size, index and events count; data is not looked at, release has to be NULL. Rolls if need
+ * be, so all that can fail or wait does so here. Until commit or abandon every other writing call answers AETHER_BUSY;
+ * aether_buffer_destroy() abandons. Statuses as with append.
+ */
+AETHER_API AETHER_CHECKED aether_status aether_reserve_sized(aether_buffer *buffer, const aether_payload *payload,
+                                                             void **data, size_t payload_size);
+
+static inline AETHER_CHECKED aether_status aether_reserve(aether_buffer *buffer, size_t size, void **data)
+{
+    aether_payload payload = {NULL, size, 0, 0, NULL, NULL};
+    return aether_reserve_sized(buffer, &payload, data, sizeof payload);
+}
+
+/*
+ * Publishes what was reserved, with its first `size` bytes. Never blocks, needs no memory. AETHER_TOO_LARGE: more than was
+ * reserved; the reservation stands. AETHER_INVALID: nothing is reserved.
+ */
+AETHER_API AETHER_CHECKED aether_status aether_commit(aether_buffer *buffer, size_t size);
+
+/* Gives the reservation up; nothing is published. AETHER_INVALID: nothing is reserved. */
+AETHER_API AETHER_CHECKED aether_status aether_abandon(aether_buffer *buffer);
+
+/*
+ * Gives memory back: rolls on to a smallest segment, so that the one before goes as soon as all have read it, lets go of
+ * what retention does not need, and returns the cached segments to the allocator. The writer only; for buffers that fall
+ * quiet. AETHER_NO_MEMORY and limits as with append; nothing has changed then.
+ */
+AETHER_API AETHER_CHECKED aether_status aether_buffer_trim(aether_buffer *buffer);
+
+/*
+ * How long appends may wait for AETHER_WAIT cursors from now on: AETHER_NO_WAIT, nanoseconds, AETHER_FOREVER (the default).
+ * The writer only. An append whose wait ends without room answers AETHER_TIMEOUT. One that waits for a cursor which the same
+ * thread was the last to read answers AETHER_WOULD_BLOCK at once, since nobody could end that wait.
+ */
+AETHER_API AETHER_CHECKED aether_status aether_buffer_set_wait(aether_buffer *buffer, int64_t timeout_ns);
+
+/*
+ * Makes an append that waits, and each later one that would, answer AETHER_CANCELLED until aether_buffer_resume(). Any
+ * thread, also from a signal handler; the handle has to be valid. NULL does nothing.
+ */
+AETHER_API void aether_buffer_cancel(aether_buffer *buffer);
+AETHER_API AETHER_CHECKED aether_status aether_buffer_resume(aether_buffer *buffer);
 
 /*
  * Ends the buffer: readers get `reason` after the last item, and again at every later call. AETHER_OK means AETHER_ENDED;
@@ -165,10 +254,34 @@ AETHER_API AETHER_CHECKED aether_status aether_buffer_splice(aether_buffer *buff
 typedef int32_t aether_start;
 
 enum {
-    AETHER_FROM_NEXT = 0, /* at the first item that is appended after the call began to look: nothing older */
-    AETHER_FROM_OLDEST =
-        1 /* at the oldest item that the buffer itself holds: the start of its newest segment at the latest */
+    AETHER_FROM_NEXT = 0,   /* at the first item that is appended after the call began to look: nothing older */
+    AETHER_FROM_OLDEST = 1, /* at the oldest item that the buffer itself holds: the start of its newest segment at the
+                               latest */
+    AETHER_FROM_AFTER = 2,  /* at the first item whose index is above options.position's */
+    AETHER_FROM_AT = 3      /* at the first item whose index is options.position's, or above it where there is a hole */
 };
+
+/*
+ * What a buffer has of its history: items with an index above `floor`, up to `newest`. The floor is the index before the
+ * first item that the buffer itself holds, its newest index at creation at the least.
+ */
+typedef struct aether_range {
+    uint64_t epoch;
+    uint64_t floor;
+    uint64_t newest;
+} aether_range;
+
+/* Zero is the default everywhere. */
+typedef struct aether_cursor_options {
+    aether_start start;
+    aether_on_limit on_limit; /* 0: the buffer's default */
+    uint64_t limit_bytes;     /* how much may be unread: at least 4 * segment_bytes, AETHER_UNLIMITED, or 0: the buffer's
+                                 default. Counted by whole segments, so that the limit may act a segment early and is never
+                                 exceeded by more than the segment that the reader stands in */
+    aether_position position; /* for AETHER_FROM_AFTER and AETHER_FROM_AT; epoch 0: the buffer's */
+    const char *label;        /* names the cursor in statistics and errors, up to 31 bytes; copied; NULL: it is not named */
+    aether_range *range;      /* not NULL: filled in, also where the position is gone, ahead or of another epoch */
+} aether_cursor_options;
 
 /*
  * Opens a cursor. The caller owns it, until aether_cursor_close(). Any thread, also beside the writer; never blocks.
@@ -179,16 +292,40 @@ enum {
 AETHER_API AETHER_CHECKED aether_cursor *aether_cursor_open(aether_buffer *buffer, aether_start start);
 
 /*
- * A second cursor at the same place: both see the same items from here on. By the cursor's own thread; the new one may
- * go to another. It is neither cancelled nor closed. NULL: AETHER_INVALID, AETHER_NO_MEMORY or AETHER_FORKED.
+ * The same with a limit, a position, a label. Positions are looked up among what the buffer itself holds; the way there
+ * takes longer with the number of segments that it retains. A cursor that is to make the writer wait or refuse, or has a
+ * label, takes a lock that only such opens and closes take.
+ * NULL: also AETHER_GONE (the position is before the floor), AETHER_AHEAD (after the newest index), AETHER_OTHER_EPOCH.
+ *
+ * AETHER_LAP: a reader that has more than its limit unread reads the segment out that it stands in, then gets AETHER_LAGGED
+ * once and goes on at the oldest item that it may still have; aether_cursor_get_stats() tells exactly how much it missed. It
+ * holds back at most the largest such limit of the buffer, and once lapped only the segment that it stands in. Such a cursor
+ * still reads on when the buffer was destroyed. An item above the limit is published, and laps.
+ * AETHER_WAIT and AETHER_REFUSE: an item above the limit is AETHER_TOO_LARGE to its writer. The first AETHER_REFUSE cursor
+ * at its limit decides before the writer waits for others.
+ */
+AETHER_API AETHER_CHECKED aether_cursor *aether_cursor_open_sized(aether_buffer *buffer,
+                                                                  const aether_cursor_options *options, size_t options_size);
+
+static inline AETHER_CHECKED aether_cursor *aether_cursor_open_with(aether_buffer *buffer,
+                                                                    const aether_cursor_options *options)
+{
+    return aether_cursor_open_sized(buffer, options, sizeof *options);
+}
+
+/*
+ * A second cursor at the same place, with the same limit and label: both see the same items from here on. By the cursor's
+ * own thread; the new one may go to another. It is neither cancelled nor closed. NULL: AETHER_INVALID, AETHER_NO_MEMORY or
+ * AETHER_FORKED.
  */
 AETHER_API AETHER_CHECKED aether_cursor *aether_cursor_dup(aether_cursor *cursor);
 
 /* What a reader gets: borrowed until the next call on the cursor. `data` is aligned to 8 bytes and never NULL. */
 typedef struct aether_item {
     const void *data;
-    size_t size;    /* bytes */
-    uint64_t index; /* the writer's number of the item; behind a splice, the other writer's (aether_cursor_position()) */
+    size_t size;     /* bytes */
+    uint64_t index;  /* the writer's number of the item; behind a splice, the other writer's (aether_cursor_position()) */
+    uint64_t events; /* how many events it is, at least 1 */
 } aether_item;
 
 /*
@@ -198,7 +335,10 @@ typedef struct aether_item {
  * was called, items may be left. AETHER_CLOSED: the buffer was destroyed, and the cursor is still to be closed; or another
  * thread closed this cursor while the call was inside, and it must not be touched again. (A program in which others close
  * a reader's cursor has that reader never close it.) AETHER_ENDED, AETHER_RESET, AETHER_FAILED: the reason with which the
- * buffer ended, now and at each later call. What `item` holds means something with AETHER_OK only.
+ * buffer ended, now and at each later call. AETHER_LAGGED: once for each time that a limit with AETHER_LAP was passed; the
+ * next call goes on. AETHER_NO_MEMORY: a cursor with a label or a limit cannot follow a splice into the other buffer; the
+ * next call may succeed. AETHER_WOULD_BLOCK: called from a release callback. What `item` holds means something with
+ * AETHER_OK only.
  */
 AETHER_API AETHER_CHECKED aether_status aether_cursor_next_sized(aether_cursor *cursor, aether_item *item, size_t item_size,
                                                                  int64_t timeout_ns);
@@ -252,6 +392,27 @@ AETHER_API void aether_cursor_close(aether_cursor *cursor);
 
 /* ------------------------------------------------------------------------------------------------------ statistics */
 
+/* What a cursor has missed and has before it. Zero lag also where its buffer was spliced to another, from there on. */
+typedef struct aether_cursor_stats {
+    aether_position position;  /* as aether_cursor_position() */
+    uint64_t missed_items;     /* by the last AETHER_LAGGED: exactly so many were published and not delivered */
+    uint64_t missed_events;    /* the events in them */
+    uint64_t all_missed_items; /* by all of them */
+    uint64_t all_missed_events;
+    uint64_t lags;       /* how often */
+    uint64_t lag_items;  /* published and not read yet */
+    uint64_t lag_events; /* the events in them */
+} aether_cursor_stats;
+
+/* Fills `stats`. The cursor's own thread; never blocks. */
+AETHER_API AETHER_CHECKED aether_status aether_cursor_get_stats_sized(aether_cursor *cursor, aether_cursor_stats *stats,
+                                                                      size_t stats_size);
+
+static inline AETHER_CHECKED aether_status aether_cursor_get_stats(aether_cursor *cursor, aether_cursor_stats *stats)
+{
+    return aether_cursor_get_stats_sized(cursor, stats, sizeof *stats);
+}
+
 /* What a buffer has done and holds (BUF10). Counters are since creation. */
 typedef struct aether_buffer_stats {
     aether_position newest;   /* its epoch and newest index */
@@ -265,6 +426,16 @@ typedef struct aether_buffer_stats {
     uint64_t cursors;         /* open cursors that stand in this buffer: those that crossed into another count there */
     uint64_t wakes;           /* appends that found a sleeping reader */
     uint64_t cached_bytes;    /* memory of recycled segments: those, and ones that the buffer outgrew */
+    uint64_t events;          /* events in the items published */
+    uint64_t retained_events;
+    uint64_t room_waits;      /* appends that waited for a reader */
+    uint64_t lapped_segments; /* segments in use that only readers hold which have been lapped */
+    /* Of the cursors with a label, AETHER_WAIT or AETHER_REFUSE: the one that is behind the most; all zero without one. */
+    uint64_t slowest_items; /* how far it is behind, at the most: its place is known by whole segments */
+    uint64_t slowest_bytes;
+    int32_t slowest_on_limit; /* 0: it has no limit */
+    uint32_t slowest_of;      /* so many of such cursors there are */
+    char slowest_label[32];
 } aether_buffer_stats;
 
 /* Fills `stats`. Any thread, beside the writer; never blocks. Each figure is right at some instant within the call. */
@@ -275,6 +446,9 @@ static inline AETHER_CHECKED aether_status aether_buffer_get_stats(aether_buffer
 {
     return aether_buffer_get_stats_sized(buffer, stats, sizeof *stats);
 }
+
+/* What the buffer has of its history. Any thread; never blocks. All zero for NULL or a handle from before fork(). */
+AETHER_API aether_range aether_buffer_range(aether_buffer *buffer);
 
 /*
  * The buffer's epoch, and the index of its newest item (options.newest_index before the first), also after it was ended or

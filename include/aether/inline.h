@@ -43,10 +43,12 @@ extern "C" {
 #endif
 
 enum {
-    AETHER_KIND_ITEM = 1,    /* a payload, under the index after the one before it */
-    AETHER_KIND_INDEXED = 2, /* 8 bytes of index, then a payload */
-    AETHER_KIND_ROLL = 6,    /* goes on at the segment's successor, here or in another buffer */
-    AETHER_KIND_FINAL = 7    /* nothing follows; the size is the reason, an aether_status */
+    AETHER_KIND_ITEM = 1,      /* a payload, under the index after the one before it */
+    AETHER_KIND_INDEXED = 2,   /* 8 bytes of index, then a payload */
+    AETHER_KIND_EVENTS = 3,    /* 16 bytes of index and number of events, then a payload */
+    AETHER_KIND_REFERENCE = 4, /* the same 16 bytes, then where the payload is */
+    AETHER_KIND_ROLL = 6,      /* goes on at the segment's successor, here or in another buffer */
+    AETHER_KIND_FINAL = 7      /* nothing follows; the size is the reason, an aether_status */
 };
 
 /* How a program hooks delays in between, for tests; the label names the edge. */
@@ -181,6 +183,7 @@ static inline AETHER_CHECKED bool aether_inline_next(aether_cursor *cursor, aeth
     item->data = slot + 8;
     item->size = size;
     item->index = reader->index_base + reader->number;
+    item->events = 1;
     reader->at = slot + (((uint64_t)size + 15) & ~UINT64_C(7));
     AETHER_POINT(R1_NUMBER);
     /* R1, relaxed: a figure for statistics, it orders nothing. */

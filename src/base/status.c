@@ -17,6 +17,12 @@ static const char *const texts[] = {
     [AETHER_CIRCLE] = "circle: the splice would lead back to its own buffer",
     [AETHER_FORKED] = "forked: the handle was made before fork()",
     [AETHER_SYSTEM] = "refused by the operating system",
+    [AETHER_LAGGED] = "lagged: items were missed",
+    [AETHER_GONE] = "gone: the position is before the oldest item that is kept",
+    [AETHER_AHEAD] = "ahead: the position is after the newest item",
+    [AETHER_OTHER_EPOCH] = "other epoch: the position belongs to another history",
+    [AETHER_FULL] = "full: a reader has as much unread as it may",
+    [AETHER_WOULD_BLOCK] = "would block: the call would wait for its own thread, or from a callback",
 };
 
 const char *aether_status_text(aether_status status)

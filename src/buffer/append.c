@@ -5,15 +5,21 @@
  * there. Else the segment is rolled: the items are laid out in a new one first, then the ROLL at the end of the old one
  * publishes them, so that a sleeping reader is woken once. Whatever fails, fails before anything is published.
  */
+#include <limits.h>
 #include <string.h>
 
+#include "base/callback.h"
+#include "base/clock.h"
 #include "base/fail.h"
 #include "base/futex.h"
 #include "buffer/buffer.h"
 #include "buffer/copy.h"
 #include "buffer/gate.h"
+#include "buffer/layout.h"
+#include "buffer/registry.h"
+#include "buffer/window.h"
 
-enum { ROLLS_OF_OLDEST = 4 }; /* so many steps per roll at the most: an append stays bounded */
+enum { STEPS_OF_OLDEST = 4 }; /* per roll at the most: an append stays bounded */
 
 /* ------------------------------------------------------------------------------------------------------- one writer */
 
@@ -63,214 +69,53 @@ void ae_writer_finish(struct aether_buffer *buffer, uint32_t word)
 {
     unsigned char *slot = buffer->head.at;
     buffer->ended = true;
+    buffer->final_items = buffer->writing->first + ae_filled_items(buffer->head.filled);
+    buffer->final_extra = buffer->writing->extra_before + buffer->writing->extra;
     buffer->head.inline_end = NULL;
     buffer->end = slot;
     ae_writer_publish(buffer, slot, word);
 }
 
-/* ------------------------------------------------------------------------------------------------------- laying out */
-
-/*
- * What a call wants to append: payloads as the caller describes them, or an array of items of one size. `stride` is the
- * distance of two of either; a caller's aether_payload may be a later, larger one.
- */
-struct batch {
-    const unsigned char *first;
-    size_t count;
-    size_t stride;
-    bool array;
-    const char *call;
-};
-
-static inline aether_payload payload_of(const struct batch *batch, size_t number)
-{
-    const unsigned char *at = batch->first + number * batch->stride;
-    const aether_payload *payload = (const aether_payload *)(const void *)at;
-    return batch->array ? (aether_payload){at, batch->stride, 0}
-                        : (aether_payload){payload->data, payload->size, payload->index};
-}
-
-/* What cannot be, with its words; the caller has seen that something is wrong with the item. */
-static __attribute__((cold)) aether_status refuse_payload(const struct batch *batch, size_t number, uint64_t newest)
-{
-    aether_payload payload = payload_of(batch, number);
-    if (payload.data == NULL && payload.size != 0)
-        return ae_fail(AETHER_INVALID, "%s: the data of item %zu is NULL with size %zu", batch->call, number, payload.size);
-    if (payload.size > AETHER_ITEM_MAX)
-        return ae_fail(AETHER_TOO_LARGE, "%s: size %zu of item %zu is over the limit of %zu bytes", batch->call,
-                       payload.size, number, AETHER_ITEM_MAX);
-    if (newest == UINT64_MAX)
-        return ae_fail(AETHER_INDEX_ORDER, "%s: item %zu comes after the largest index there is", batch->call, number);
-    return ae_fail(AETHER_INDEX_ORDER, "%s: index %llu of item %zu is not above the newest, %llu", batch->call,
-                   (unsigned long long)payload.index, number, (unsigned long long)newest);
-}
-
-/* newest + 1 where the payload has no index of its own; 0 means that the item cannot be. */
-static inline uint64_t index_of(const aether_payload *payload, uint64_t newest)
-{
-    if ((payload->data == NULL && payload->size != 0) || payload->size > AETHER_ITEM_MAX || newest == UINT64_MAX)
-        return 0;
-    if (payload->index == 0)
-        return newest + 1;
-    return payload->index > newest ? payload->index : 0;
-}
-
-/* Where items are being written, unpublished: the first one's word is kept back and publishes them all. */
-struct layout {
-    struct segment *segment;
-    unsigned char *start, *at; /* of the first item, and behind the last one */
-    unsigned char *last;       /* the last one */
-    unsigned char *end;        /* of the room */
-    uint64_t newest;           /* index of the last one, or of the one before the first */
-    uint64_t indexed;          /* the same where the segment has items with indexes of their own, else 0 */
-    uint32_t word;             /* the first one's */
-};
-
-/* Writes one item; false: there is no room for it. */
-static inline bool lay_out_item(struct layout *layout, const aether_payload *payload, uint64_t index)
-{
-    unsigned char *slot = layout->at, *data = slot + AE_SLOT_HEADER;
-    bool indexed = layout->indexed != 0 || index != layout->newest + 1;
-    uint64_t size = payload->size + (indexed ? sizeof index : 0);
-    if (ae_step(size) > (uint64_t)(layout->end - slot))
-        return false;
-    if (AE_UNLIKELY(indexed)) {
-        memcpy(data, &index, sizeof index);
-        data += sizeof index;
-        layout->indexed = index;
-    }
-    ae_copy(data, payload->data, payload->size);
-    uint32_t word = ae_word(size, indexed ? AETHER_KIND_INDEXED : AETHER_KIND_ITEM);
-    if (slot == layout->start)
-        layout->word = word;
-    else
-        AE_STORE(E1_REST, ae_slot_word(slot), word, relaxed); /* E1, relaxed: the first word's store carries it */
-    layout->newest = index;
-    layout->last = slot;
-    layout->at = slot + ae_step(size);
-    return true;
-}
-
-/* Takes back what was written: a reader looks at the header behind the newest item, so all of it has to be zero again. */
-static void clear(struct layout *layout)
-{
-    if (layout->at != layout->start) /* not the first header: its gate may be marked */
-        memset(layout->start + AE_SLOT_HEADER, 0, (size_t)(layout->at - layout->start) - AE_SLOT_HEADER);
-}
-
-/* The usual case: lays out the first items as long as they fit and have no index of their own. Returns how many. */
-static inline size_t lay_out_simple(struct layout *layout, const struct batch *batch)
-{
-    if (layout->indexed != 0 || layout->newest > UINT64_MAX - batch->count)
-        return 0;
-    const struct batch all = *batch; /* for registers: what is stored below might be part of it */
-    unsigned char *at = layout->at, *last = layout->last, *const end = layout->end;
-    size_t number = 0;
-    for (; number < all.count; number++) {
-        aether_payload payload = payload_of(&all, number);
-        uint64_t step = ae_step(payload.size);
-        if (payload.index != 0 || (payload.data == NULL && payload.size != 0) || payload.size > AETHER_ITEM_MAX ||
-            step > (uint64_t)(end - at))
-            break;
-        ae_copy(at + AE_SLOT_HEADER, payload.data, payload.size);
-        uint32_t word = ae_word(payload.size, AETHER_KIND_ITEM);
-        if (number == 0)
-            layout->word = word;
-        else
-            AE_STORE(E1_REST, ae_slot_word(at), word, relaxed); /* E1, relaxed: the first word's store carries it */
-        last = at;
-        at += step;
-    }
-    layout->at = at;
-    layout->last = last;
-    layout->newest += number;
-    return number;
-}
-
-enum { FULL_SEGMENT = -1 }; /* a status of this file's own */
-
-/* All items of the batch, or none. FULL_SEGMENT: they do not fit. */
-static aether_status lay_out(struct layout *layout, const struct batch *batch)
-{
-    for (size_t number = lay_out_simple(layout, batch); number < batch->count; number++) {
-        aether_payload payload = payload_of(batch, number);
-        uint64_t index = index_of(&payload, layout->newest);
-        aether_status status = AETHER_OK;
-        if (AE_UNLIKELY(index == 0))
-            status = refuse_payload(batch, number, layout->newest);
-        else if (AE_UNLIKELY(!lay_out_item(layout, &payload, index)))
-            status = FULL_SEGMENT;
-        if (AE_UNLIKELY(status != AETHER_OK)) {
-            clear(layout);
-            return status;
-        }
-    }
-    return AETHER_OK;
-}
-
-/* Checks all items and adds up what they take in a new segment, before one is taken for them. */
-static aether_status measure(const struct batch *batch, uint64_t newest, uint64_t *bytes)
-{
-    bool indexed = false;
-    *bytes = 0;
-    for (size_t number = 0; number < batch->count; number++) {
-        aether_payload payload = payload_of(batch, number);
-        uint64_t index = index_of(&payload, newest);
-        if (index == 0)
-            return refuse_payload(batch, number, newest);
-        indexed |= index != newest + 1;
-        *bytes += ae_step(payload.size + (indexed ? sizeof index : 0));
-        newest = index;
-        if (*bytes > AETHER_BATCH_MAX)
-            return ae_fail(AETHER_TOO_LARGE, "%s: a batch of more than %zu bytes, at item %zu", batch->call,
-                           AETHER_BATCH_MAX, number);
-    }
-    return AETHER_OK;
-}
-
 /* -------------------------------------------------------------------------------------------------------- appending */
 
-/* Where an opener finds the newest index, once it is published and before `filled` says so. */
-static void tell_last(const struct layout *layout)
+/* What readers find behind the newest item, once that is published and before `filled` says so. */
+static void tell_more(struct segment *segment, const struct layout *layout)
 {
-    /* E9: pairs with the load in index_before(). */
-    AE_STORE(E9_INDEXED, &layout->segment->indexed_last, (uint32_t)(layout->last - layout->segment->memory) + 1, release);
+    if (layout->indexed != 0)
+        /* E9: pairs with the load in index_before(): where the newest index stands. */
+        AE_STORE(E9_INDEXED, &segment->indexed_last, (uint32_t)(layout->last - segment->memory) + 1, release);
+    if (layout->extra != 0)
+        AE_STORE(E9_EXTRA, &segment->extra, segment->extra + layout->extra, release); /* E9: pairs with E9_LOAD */
+    if (layout->weight != 0)
+        AE_STORE(E9_EXTRA, &segment->weight, segment->weight + layout->weight, release); /* E9: pairs with E9_LOAD */
 }
 
-static aether_status append_here(struct aether_buffer *buffer, const struct batch *batch)
+static struct layout layout_here(const struct aether_buffer *buffer)
 {
     unsigned char *slot = buffer->head.at;
-    struct layout layout = {.segment = buffer->writing,
-                            .start = slot,
-                            .at = slot,
-                            .end = buffer->end,
-                            .newest = ae_writer_newest(buffer),
-                            .indexed = buffer->indexed};
-    aether_status status = lay_out(&layout, batch);
-    if (status != AETHER_OK)
-        return status;
-    buffer->indexed = layout.indexed;
-    buffer->head.at = layout.at;
-    buffer->head.filled += ae_filled(batch->count, (uint64_t)(layout.at - slot));
-    ae_buffer_set_inline_end(buffer);
-    ae_writer_publish(buffer, slot, layout.word);
-    if (layout.indexed != 0)
-        tell_last(&layout);
-    /* E9: pairs with E9_LOAD: after what it tells of is published. */
-    AE_STORE(E9_FILLED, buffer->head.filled_word, buffer->head.filled, release);
-    return AETHER_OK;
+    uint64_t used = ae_filled_bytes(buffer->head.filled) + buffer->writing->weight;
+    return (struct layout){.segment = buffer->writing,
+                           .start = slot,
+                           .at = slot,
+                           .end = buffer->end,
+                           .newest = ae_writer_newest(buffer),
+                           .indexed = buffer->indexed,
+                           .weight_most = buffer->largest_room > used ? buffer->largest_room - used : 0,
+                           .references = buffer->writing->references};
 }
 
-/* Lets the oldest segments go that nothing holds back: count first, publish second, release last. */
-static void advance_oldest(struct aether_buffer *buffer)
+static void publish_here(struct aether_buffer *buffer, const struct layout *layout, size_t count)
 {
-    for (int step = 0; step < ROLLS_OF_OLDEST && buffer->oldest != buffer->writing; step++) {
-        struct segment *oldest = buffer->oldest, *after = oldest->next;
-        ae_chain_hold(after); /* alive: the oldest's link leads to it */
-        /* E7: pairs with E7_LOAD. */
-        AE_STORE(E7_OLDEST, &buffer->oldest, after, release);
-        ae_chain_drop(oldest);
-    }
+    unsigned char *slot = buffer->head.at;
+    buffer->indexed = layout->indexed;
+    buffer->writing->references = layout->references;
+    buffer->head.at = layout->at;
+    buffer->head.filled += ae_filled(count, (uint64_t)(layout->at - slot));
+    ae_buffer_set_inline_end(buffer);
+    ae_writer_publish(buffer, slot, layout->word);
+    tell_more(buffer->writing, layout);
+    /* E9: pairs with E9_LOAD: after what it tells of is published. */
+    AE_STORE(E9_FILLED, buffer->head.filled_word, buffer->head.filled, release);
 }
 
 /* The constants of the segment after the current one. */
@@ -279,12 +124,23 @@ static void prepare_next(const struct aether_buffer *buffer, struct segment *seg
     const struct segment *before = buffer->writing;
     segment->ordinal = before->ordinal + 1;
     segment->first = before->first + ae_filled_items(buffer->head.filled);
-    segment->offset = before->offset + ae_filled_bytes(buffer->head.filled);
+    segment->offset = ae_writer_bytes(buffer);
+    segment->extra_before = before->extra_before + before->extra;
     segment->index_base = ae_writer_newest(buffer) + 1 - segment->first;
     segment->indexed_last = 0;
 }
 
-/* The writer goes over to `segment`, in which the batch stands already, and publishes it by the ROLL behind the old one. */
+static struct layout layout_in(struct segment *segment)
+{
+    return (struct layout){.segment = segment,
+                           .start = segment->memory,
+                           .at = segment->memory,
+                           .end = segment->memory + segment->room - AE_END_ROOM,
+                           .newest = segment->index_base + segment->first - 1,
+                           .weight_most = UINT64_MAX};
+}
+
+/* The writer goes over to `segment`, in which the items stand already, and publishes it by the ROLL behind the old one. */
 static void roll(struct aether_buffer *buffer, struct segment *segment)
 {
     struct segment *before = buffer->writing;
@@ -292,6 +148,9 @@ static void roll(struct aether_buffer *buffer, struct segment *segment)
     before->used = (uint32_t)(end - before->memory) + AE_END_ROOM;
     before->next_at = segment->memory;
     before->next_number = segment->first;
+    before->next_extra = segment->extra_before;
+    if (buffer->retain_ns != 0)
+        before->closed_ns = ae_clock.now();
     /* R1, relaxed: figures. */
     AE_ADD(R1_COUNT, &buffer->alive, 1, relaxed);
     AE_ADD(R1_COUNT, &buffer->in_use, ae_segment_size(segment->room), relaxed);
@@ -299,60 +158,116 @@ static void roll(struct aether_buffer *buffer, struct segment *segment)
     /* E8: pairs with E8_NEXT. */
     AE_STORE(E8_LINK, &before->next, segment, release);
     ae_writer_publish(buffer, end, ae_word(0, AETHER_KIND_ROLL));
+    /* E14: pairs with the load in skip_beyond_limit(): after the ROLL that leads there. */
+    AE_STORE(E14_ROLLED, &buffer->rolled_bytes, segment->offset, release);
     buffer->writing = segment;
-    /* E7: pairs with E7_LOAD; after the ROLL, so that who opens here saw nothing early. */
-    AE_STORE(E7_CURRENT, &buffer->current, segment, release);
-    advance_oldest(buffer);
+    /* E7: pairs with E7_LOAD; after the ROLL, so that who opens here saw nothing early. Sequentially consistent for E13. */
+    AE_STORE(E7_CURRENT, &buffer->current, segment, seq_cst);
     ae_chain_drop(before);
 }
 
-static aether_status append_in_next(struct aether_buffer *buffer, const struct batch *batch)
+static void publish_next(struct aether_buffer *buffer, const struct layout *layout, size_t count)
 {
-    uint64_t bytes;
-    aether_status status = measure(batch, ae_writer_newest(buffer), &bytes);
-    if (status != AETHER_OK)
-        return status;
-    struct segment *segment = ae_segment_take(buffer, bytes);
-    if (segment == NULL)
-        return ae_fail(AETHER_NO_MEMORY, "%s: no memory for a segment that takes %llu bytes", batch->call,
-                       (unsigned long long)bytes);
-    prepare_next(buffer, segment);
-    struct layout layout = {.segment = segment,
-                            .start = segment->memory,
-                            .at = segment->memory,
-                            .end = segment->memory + segment->room - AE_END_ROOM,
-                            .newest = segment->index_base + segment->first - 1};
-    status = lay_out(&layout, batch);
-    AE_ASSERT(status == AETHER_OK);                                         /* it was measured for this */
-    AE_STORE(E1_REST, ae_slot_word(segment->memory), layout.word, relaxed); /* E1, relaxed: the ROLL's store carries it */
-    if (layout.indexed != 0)
-        tell_last(&layout);
-    segment->filled = ae_filled(batch->count, bytes);
+    struct segment *segment = layout->segment;
+    buffer->head.inline_end = NULL; /* until the new segment is ready: what dies on the way may call back */
+    if (count != 0)
+        AE_STORE(E1_REST, ae_slot_word(layout->start), layout->word, relaxed); /* E1, relaxed: the ROLL's store carries it */
+    segment->references = layout->references;
+    tell_more(segment, layout);
+    segment->filled = ae_filled(count, (uint64_t)(layout->at - layout->start));
     roll(buffer, segment);
-    buffer->indexed = layout.indexed;
-    buffer->head.at = layout.at;
+    buffer->indexed = layout->indexed;
+    buffer->head.at = layout->at;
     buffer->head.filled = segment->filled;
     buffer->head.filled_word = &segment->filled;
-    buffer->end = layout.end;
+    buffer->end = layout->end;
     ae_buffer_set_inline_end(buffer);
+    ae_window_advance(buffer, STEPS_OF_OLDEST);
+}
+
+/* A segment for `measure`, with its constants, once no reader's limit is against it. NULL: why not is in *status. */
+static struct segment *take_next(struct aether_buffer *buffer, const struct measure *measure, const char *call,
+                                 aether_status *status)
+{
+    uint64_t item = measure->bytes + measure->weight;
+    uint64_t more = item > buffer->largest_room ? item : buffer->largest_room; /* what may follow in the same segment */
+    *status = ae_registry_admit(buffer, item, more, call);
+    if (*status != AETHER_OK)
+        return NULL;
+    struct segment *segment = ae_segment_take(buffer, measure->bytes);
+    if (segment != NULL)
+        prepare_next(buffer, segment);
+    else
+        *status = ae_fail(AETHER_NO_MEMORY, "%s: no memory for a segment that takes %llu bytes", call,
+                          (unsigned long long)measure->bytes);
+    return segment;
+}
+
+/* Lays the batch out in a segment after the current one. */
+static aether_status lay_out_next(struct aether_buffer *buffer, const struct batch *batch, struct layout *layout)
+{
+    struct measure measure;
+    aether_status status = ae_measure(batch, ae_writer_newest(buffer), &measure);
+    if (status != AETHER_OK)
+        return status;
+    struct segment *segment = take_next(buffer, &measure, batch->call, &status);
+    if (segment == NULL)
+        return status;
+    *layout = layout_in(segment);
+    status = ae_lay_out(layout, batch);
+    AE_ASSERT(status == AETHER_OK); /* it was measured for this */
+    return AETHER_OK;
+}
+
+/* Lays the batch out wherever it fits. */
+static aether_status lay_out(struct aether_buffer *buffer, const struct batch *batch, struct layout *layout)
+{
+    *layout = layout_here(buffer);
+    aether_status status = ae_lay_out(layout, batch);
+    return status == AE_SEGMENT_FULL ? lay_out_next(buffer, batch, layout) : status;
+}
+
+static void publish(struct aether_buffer *buffer, const struct layout *layout, size_t count)
+{
+    if (layout->segment == buffer->writing)
+        publish_here(buffer, layout, count);
+    else
+        publish_next(buffer, layout, count);
+}
+
+/* What no writing call may find. */
+static aether_status refuse_writing(const struct aether_buffer *buffer, const char *call)
+{
+    if (buffer->reservation.active)
+        return ae_fail(AETHER_BUSY, "%s: a reservation is neither committed nor abandoned", call);
+    if (buffer->ended)
+        return ae_fail(AETHER_ENDED, "%s: the buffer was ended or spliced before", call);
     return AETHER_OK;
 }
 
 static aether_status append_entered(struct aether_buffer *buffer, const struct batch *batch)
 {
-    if (buffer->ended)
-        return ae_fail(AETHER_ENDED, "%s: the buffer was ended or spliced", batch->call);
-    if (batch->count == 0)
-        return AETHER_OK;
-    aether_status status = append_here(buffer, batch);
-    return status == FULL_SEGMENT ? append_in_next(buffer, batch) : status;
+    aether_status status = refuse_writing(buffer, batch->call);
+    if (status != AETHER_OK || batch->count == 0)
+        return status;
+    struct layout layout;
+    status = lay_out(buffer, batch, &layout);
+    if (status != AETHER_OK)
+        return status;
+    publish(buffer, &layout, batch->count);
+    ae_release_copied(batch);
+    return AETHER_OK;
+}
+
+aether_status ae_writer_begin(struct aether_buffer *buffer, const char *call)
+{
+    aether_status status = ae_buffer_refuse(buffer, call);
+    return status == AETHER_OK ? ae_writer_enter(buffer, call) : status;
 }
 
 static aether_status append(struct aether_buffer *buffer, const struct batch *batch)
 {
-    aether_status status = ae_buffer_refuse(buffer, batch->call);
-    if (status == AETHER_OK)
-        status = ae_writer_enter(buffer, batch->call);
+    aether_status status = ae_writer_begin(buffer, batch->call);
     if (status != AETHER_OK)
         return status;
     status = append_entered(buffer, batch);
@@ -363,8 +278,136 @@ static aether_status append(struct aether_buffer *buffer, const struct batch *ba
 static __attribute__((noinline)) aether_status append_one(aether_buffer *buffer, const aether_payload *payload,
                                                           const char *call)
 {
-    struct batch batch = {(const unsigned char *)payload, 1, sizeof *payload, false, call};
+    struct batch batch = {.first = (const unsigned char *)payload, .count = 1, .stride = sizeof *payload, .call = call};
     return append(buffer, &batch);
+}
+
+/* ------------------------------------------------------------------------------------------------------- reservations */
+
+static aether_status reserve_entered(struct aether_buffer *buffer, const struct batch *batch, void **data)
+{
+    struct reservation *reservation = &buffer->reservation;
+    aether_status status = refuse_writing(buffer, batch->call);
+    if (status != AETHER_OK)
+        return status;
+    struct layout layout;
+    status = lay_out(buffer, batch, &layout);
+    if (status != AETHER_OK)
+        return status;
+    *reservation = (struct reservation){.active = true, .layout = layout};
+    buffer->head.inline_end = NULL; /* an append meanwhile is for the plain call to refuse */
+    *data = layout.data;
+    return AETHER_OK;
+}
+
+aether_status aether_reserve_sized(aether_buffer *buffer, const aether_payload *payload, void **data, size_t payload_size)
+{
+    static const char call[] = "aether_reserve";
+    if (payload == NULL || data == NULL || payload_size < sizeof *payload)
+        return ae_fail(AETHER_INVALID, "%s: payload or data is NULL, or the payload's size %zu is below %zu", call,
+                       payload_size, sizeof *payload);
+    if (payload->release != NULL)
+        return ae_fail(AETHER_INVALID, "%s: a payload by reference needs no reservation", call);
+    struct batch batch = {(const unsigned char *)payload, 1, sizeof *payload, false, true, call};
+    aether_status status = ae_writer_begin(buffer, call);
+    if (status != AETHER_OK)
+        return status;
+    status = reserve_entered(buffer, &batch, data);
+    ae_writer_leave(buffer);
+    return status;
+}
+
+/* The reserved item becomes `size` bytes smaller than it could have been; what is behind it is zero again. */
+static void shrink(struct layout *layout, size_t less)
+{
+    uint32_t size = ae_word_size(layout->word) - (uint32_t)less;
+    layout->word = ae_word(size, ae_word_kind(layout->word));
+    unsigned char *end = layout->start + AE_SLOT_HEADER + size;
+    memset(end, 0, (size_t)(layout->at - end));
+    layout->at = layout->start + ae_step(size);
+}
+
+static aether_status commit_entered(struct aether_buffer *buffer, size_t size, const char *call)
+{
+    struct reservation *reservation = &buffer->reservation;
+    if (!reservation->active)
+        return ae_fail(AETHER_INVALID, "%s: nothing is reserved", call);
+    struct layout *layout = &reservation->layout;
+    size_t reserved = (size_t)ae_word_size(layout->word) - (size_t)(layout->data - (layout->start + AE_SLOT_HEADER));
+    if (size > reserved)
+        return ae_fail(AETHER_TOO_LARGE, "%s: size %zu is over the %zu bytes that are reserved", call, size, reserved);
+    shrink(layout, reserved - size);
+    reservation->active = false;
+    publish(buffer, layout, 1);
+    return AETHER_OK;
+}
+
+aether_status aether_commit(aether_buffer *buffer, size_t size)
+{
+    static const char call[] = "aether_commit";
+    aether_status status = ae_writer_begin(buffer, call);
+    if (status != AETHER_OK)
+        return status;
+    status = commit_entered(buffer, size, call);
+    ae_writer_leave(buffer);
+    return status;
+}
+
+void ae_writer_abandon(struct aether_buffer *buffer)
+{
+    struct reservation *reservation = &buffer->reservation;
+    if (!reservation->active)
+        return;
+    reservation->active = false;
+    ae_layout_clear(&reservation->layout);
+    if (reservation->layout.segment != buffer->writing)
+        ae_segment_untake(buffer, reservation->layout.segment);
+    ae_buffer_set_inline_end(buffer);
+}
+
+aether_status aether_abandon(aether_buffer *buffer)
+{
+    static const char call[] = "aether_abandon";
+    aether_status status = ae_writer_begin(buffer, call);
+    if (status != AETHER_OK)
+        return status;
+    if (!buffer->reservation.active)
+        status = ae_fail(AETHER_INVALID, "%s: nothing is reserved", call);
+    ae_writer_abandon(buffer);
+    ae_writer_leave(buffer);
+    return status;
+}
+
+/* -------------------------------------------------------------------------------------------------------------- trim */
+
+static aether_status trim_entered(struct aether_buffer *buffer, const char *call)
+{
+    static const struct measure nothing = {0, 0};
+    aether_status status = refuse_writing(buffer, call);
+    if (status != AETHER_OK)
+        return status;
+    if (buffer->head.filled != 0) {
+        buffer->room = buffer->first_room;
+        struct segment *segment = take_next(buffer, &nothing, call, &status);
+        if (segment == NULL)
+            return status;
+        struct layout layout = layout_in(segment);
+        publish_next(buffer, &layout, 0);
+    }
+    ae_window_advance(buffer, INT_MAX);
+    ae_segments_trim(buffer);
+    return AETHER_OK;
+}
+
+aether_status aether_buffer_trim(aether_buffer *buffer)
+{
+    static const char call[] = "aether_buffer_trim";
+    aether_status status = ae_writer_begin(buffer, call);
+    if (status != AETHER_OK)
+        return status;
+    status = trim_entered(buffer, call);
+    ae_writer_leave(buffer);
+    return status;
 }
 
 /* ----------------------------------------------------------------------------------------------------- public calls */
@@ -374,7 +417,7 @@ static __attribute__((noinline)) aether_status append_other(aether_buffer *buffe
 {
     if (buffer != NULL && (data != NULL || size == 0) && aether_inline_fits(buffer, size))
         return aether_inline_append(buffer, data, size);
-    aether_payload payload = {data, size, 0};
+    aether_payload payload = {.data = data, .size = size};
     return append_one(buffer, &payload, "aether_append");
 }
 
@@ -392,14 +435,14 @@ aether_status aether_append_at(aether_buffer *buffer, uint64_t index, const void
 {
     if (index == 0)
         return ae_fail(AETHER_INVALID, "aether_append_at: index 0 means \"nothing yet\"");
-    aether_payload payload = {data, size, index};
+    aether_payload payload = {.data = data, .size = size, .index = index};
     return append_one(buffer, &payload, "aether_append_at");
 }
 
 aether_status aether_append_batch_sized(aether_buffer *buffer, const aether_payload *payloads, size_t count,
                                         size_t payload_size)
 {
-    struct batch batch = {(const unsigned char *)payloads, count, payload_size, false, "aether_append_batch"};
+    struct batch batch = {(const unsigned char *)payloads, count, payload_size, false, false, "aether_append_batch"};
     if (payloads == NULL && count != 0)
         return ae_fail(AETHER_INVALID, "%s: payloads is NULL with count %zu", batch.call, count);
     if (payload_size < sizeof *payloads || payload_size % _Alignof(aether_payload) != 0)
@@ -410,7 +453,7 @@ aether_status aether_append_batch_sized(aether_buffer *buffer, const aether_payl
 
 aether_status aether_append_array(aether_buffer *buffer, const void *items, size_t size, size_t count)
 {
-    struct batch batch = {items, count, size, true, "aether_append_array"};
+    struct batch batch = {items, count, size, true, false, "aether_append_array"};
     if (items == NULL && count != 0 && size != 0)
         return ae_fail(AETHER_INVALID, "%s: items is NULL with count %zu", batch.call, count);
     return append(buffer, &batch);
@@ -419,17 +462,13 @@ aether_status aether_append_array(aether_buffer *buffer, const void *items, size
 aether_status aether_buffer_end(aether_buffer *buffer, aether_status reason)
 {
     static const char call[] = "aether_buffer_end";
-    aether_status status = ae_buffer_refuse(buffer, call);
-    if (status != AETHER_OK)
-        return status;
     if (reason != AETHER_OK && !aether_status_is_final(reason))
         return ae_fail(AETHER_INVALID, "%s: status %d is no reason to end", call, reason);
-    status = ae_writer_enter(buffer, call);
+    aether_status status = ae_writer_begin(buffer, call);
     if (status != AETHER_OK)
         return status;
-    if (buffer->ended)
-        status = ae_fail(AETHER_ENDED, "%s: the buffer was ended or spliced before", call);
-    else
+    status = refuse_writing(buffer, call);
+    if (status == AETHER_OK)
         ae_writer_finish(buffer, ae_word(reason == AETHER_OK ? AETHER_ENDED : (uint64_t)reason, AETHER_KIND_FINAL));
     ae_writer_leave(buffer);
     return status;

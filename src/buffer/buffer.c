@@ -1,5 +1,7 @@
 /* Buffers: made, looked at, given up. The writer's calls are in append.c and splice.c, the readers' in cursor.c. */
 #include "buffer/buffer.h"
+#include "buffer/registry.h"
+#include "buffer/window.h"
 
 #include <string.h>
 
@@ -47,6 +49,14 @@ static aether_status complete(aether_buffer_options *options)
         return ae_fail(AETHER_INVALID, "aether_buffer_create: the allocator lacks alloc or free");
     if (options->epoch == 0)
         options->epoch = ae_random_nonzero();
+    if (options->wait_ns == 0)
+        options->wait_ns = AETHER_FOREVER;
+    if (options->on_limit < 0 || options->on_limit > AETHER_REFUSE)
+        return ae_fail(AETHER_INVALID, "aether_buffer_create: there is no on_limit %d", options->on_limit);
+    if (options->limit_bytes != 0 && options->limit_bytes / AETHER_LIMIT_SEGMENTS < options->segment_bytes)
+        return ae_fail(AETHER_INVALID, "aether_buffer_create: limit_bytes %llu is below the least that works, %llu",
+                       (unsigned long long)options->limit_bytes,
+                       (unsigned long long)options->segment_bytes * AETHER_LIMIT_SEGMENTS);
     options->cached_segments = or_usual(options->cached_segments, SPARES_USUAL);
     options->spins = or_usual(options->spins < SPINS_MOST ? options->spins : SPINS_MOST, SPINS_USUAL);
     options->yields = or_usual(options->yields, YIELDS_USUAL);
@@ -74,7 +84,15 @@ static void configure(struct aether_buffer *buffer, const aether_buffer_options 
     buffer->asymmetric = ae_barrier_is_asymmetric();
     buffer->may_inline = buffer->asymmetric && !AE_DEBUG;
     buffer->rolled_at = ae_clock.coarse();
+    buffer->wait_ns = options->wait_ns;
+    buffer->on_limit = options->on_limit != 0 ? options->on_limit : AETHER_LAP;
+    buffer->limit_bytes = options->limit_bytes != 0 ? options->limit_bytes : AETHER_UNLIMITED;
+    buffer->retain_bytes = options->retain_bytes;
+    buffer->retain_items = options->retain_items;
+    buffer->retain_ns = options->retain_ns;
     buffer->references = 1;
+    buffer->users = 1;
+    pthread_mutex_init(&buffer->registry_lock, NULL);
 }
 
 /* The first segment: no links lead to it, current and oldest count in it. */
@@ -130,6 +148,7 @@ void ae_buffer_drop(struct aether_buffer *buffer)
         ae_segments_free(&allocator, buffer->outgrown);
         /* E6: pairs with E6_PUSH. */
         ae_segments_free(&allocator, AE_EXCHANGE(E6_TAKE, &buffer->freed, NULL, acquire));
+        ae_registry_free(buffer);
         ae_free(&allocator, buffer, sizeof *buffer, AE_LINE);
         buffer = target;
     }
@@ -142,16 +161,35 @@ void aether_buffer_destroy(aether_buffer *buffer)
     /* W1: pairs with itself; only debug builds look. */
     AE_CHECK(AE_LOAD(W1_WRITING, &buffer->writers, relaxed) == 0);
     ae_fork_unregister(&buffer->fork);
+    ae_writer_abandon(buffer);
     if (!buffer->ended)
         ae_writer_finish(buffer, ae_word(AETHER_CLOSED, AETHER_KIND_FINAL));
     AE_STORE(R1_COUNT, &buffer->spares_most, 0, relaxed); /* R1: nobody will take what is recycled */
-    struct segment *oldest = buffer->oldest;
+    ae_chain_drop(ae_buffer_leave(buffer));
+}
+
+bool ae_buffer_try_join(struct aether_buffer *buffer)
+{
+    uint32_t users = AE_LOAD(R1_COUNT, &buffer->users, relaxed); /* R1, relaxed: the exchange below decides */
+    while (users != 0)
+        /* E11: pairs with E11_DROP. */
+        if (AE_CAS(E11_JOIN, &buffer->users, &users, users + 1, acquire, relaxed))
+            return true;
+    return false;
+}
+
+struct segment *ae_buffer_leave(struct aether_buffer *buffer)
+{
+    /* E11: pairs with itself: the last one sees where the writer ended. */
+    if (AE_SUB(E11_DROP, &buffer->users, 1, acq_rel) != 1)
+        return NULL;
+    struct segment *oldest = buffer->oldest, *current = buffer->current;
     /* E7: pairs with E7_LOAD: a splice may lead openers here that hold no handle. */
     AE_STORE(E7_CURRENT, &buffer->current, NULL, release);
     AE_STORE(E7_OLDEST, &buffer->oldest, NULL, release);
-    ae_chain_drop(buffer->writing);
-    ae_chain_drop(oldest);
-    ae_buffer_drop(buffer);
+    ae_chain_drop(current); /* not the last count: a chain of links leads here from the oldest */
+    ae_buffer_drop(buffer); /* not the last reference: the oldest segment is alive */
+    return oldest;
 }
 
 /* ---------------------------------------------------------------------------------------------------------- looking */
@@ -162,7 +200,7 @@ aether_status ae_buffer_refuse(const struct aether_buffer *buffer, const char *c
         return ae_fail(AETHER_INVALID, "%s: the buffer is NULL", call);
     if (buffer->generation != ae_fork_generation)
         return ae_fail(AETHER_FORKED, "%s: the buffer was made before fork()", call);
-    return AETHER_OK;
+    return ae_callback_refuse(call);
 }
 
 struct segment *ae_buffer_grab(struct segment **where)
@@ -172,8 +210,11 @@ struct segment *ae_buffer_grab(struct segment **where)
         /* E7: pairs with E7_CURRENT, E7_OLDEST. */
         struct segment *segment = AE_LOAD(E7_LOAD, where, acquire);
         bool taken = segment != NULL && ae_chain_take(segment);
-        /* E7: the look again: a count in a later life carries E4, so the pointer is seen to have moved on. */
-        bool same = taken && AE_LOAD(E7_AGAIN, where, acquire) == segment;
+        /*
+         * E7: the look again: a count in a later life carries E4, so the pointer is seen to have moved on. Sequentially
+         * consistent for E13: the writer, who moved it, sees the count where this look sees the old place.
+         */
+        bool same = taken && AE_LOAD(E7_AGAIN, where, seq_cst) == segment;
         ae_rcu_read_unlock();
         if (same || segment == NULL)
             return segment;
@@ -196,7 +237,8 @@ static bool index_before(struct place *place, const unsigned char *last)
         if (last != NULL && last >= place->at)
             return false;
     }
-    if (last != NULL && ae_word_kind(AE_LOAD(E1_READ, ae_slot_word(last), acquire)) == AETHER_KIND_INDEXED)
+    /* E1: pairs with E1_PUBLISH. */
+    if (last != NULL && ae_word_has_index(AE_LOAD(E1_READ, ae_slot_word(last), acquire)))
         memcpy(&place->index, last + AE_SLOT_HEADER, sizeof place->index);
     else
         place->index = segment->index_base + place->number - 1;
@@ -226,7 +268,8 @@ static void go_on(struct place *place, struct segment *next)
     struct segment *segment = place->segment;
     place->segment = next->owner != segment->owner ? ae_buffer_grab(&next->owner->current) : NULL;
     if (place->segment == NULL) {
-        ae_chain_hold(next); /* alive: we hold the segment whose link leads to it */
+        AE_ASSERT(!segment->pinned_link); /* such a link is a user of the other buffer, which is open then */
+        ae_chain_hold(next);              /* alive: we hold the segment whose link leads to it */
         place->segment = next;
     }
     ae_chain_drop(segment);
@@ -265,15 +308,30 @@ aether_position aether_buffer_newest(aether_buffer *buffer)
     return position;
 }
 
+static void fill_slowest(struct aether_buffer *buffer, aether_buffer_stats *stats)
+{
+    struct slowest slowest;
+    if (!ae_registry_slowest(buffer, &slowest))
+        return;
+    stats->slowest_items = stats->items > slowest.items ? stats->items - slowest.items : 0;
+    stats->slowest_bytes = stats->bytes > slowest.bytes ? stats->bytes - slowest.bytes : 0;
+    stats->slowest_on_limit = slowest.policy;
+    stats->slowest_of = slowest.of;
+    memcpy(stats->slowest_label, slowest.label, sizeof stats->slowest_label);
+}
+
 static void fill_stats(struct aether_buffer *buffer, aether_buffer_stats *stats)
 {
     struct segment *oldest = ae_buffer_grab_held(&buffer->oldest);
     struct segment *current = ae_buffer_grab_held(&buffer->current);
     /* E9: pairs with E9_FILLED. */
     uint64_t filled = AE_LOAD(E9_LOAD, &current->filled, acquire);
+    uint64_t extra = AE_LOAD(E9_LOAD, &current->extra, acquire), weight = AE_LOAD(E9_LOAD, &current->weight, acquire);
     stats->items = current->first + ae_filled_items(filled);
-    stats->bytes = current->offset + ae_filled_bytes(filled);
+    stats->events = stats->items + current->extra_before + extra;
+    stats->bytes = current->offset + ae_filled_bytes(filled) + weight;
     stats->retained_items = stats->items - oldest->first;
+    stats->retained_events = stats->events - oldest->first - oldest->extra_before;
     stats->retained_bytes = stats->bytes - oldest->offset;
     ae_chain_drop(current);
     ae_chain_drop(oldest);
@@ -285,6 +343,9 @@ static void fill_stats(struct aether_buffer *buffer, aether_buffer_stats *stats)
     stats->cached_bytes = AE_LOAD(R1_COUNT, &buffer->cached, relaxed);
     stats->cursors = AE_LOAD(R1_COUNT, &buffer->cursors, relaxed);
     stats->wakes = AE_LOAD(R1_COUNT, &buffer->wakes, relaxed);
+    stats->room_waits = AE_LOAD(R1_COUNT, &buffer->room_waits, relaxed);
+    stats->lapped_segments = AE_LOAD(R1_COUNT, &buffer->lapped, relaxed);
+    fill_slowest(buffer, stats);
 }
 
 aether_status aether_buffer_get_stats_sized(aether_buffer *buffer, aether_buffer_stats *stats, size_t size)
@@ -303,18 +364,31 @@ aether_status aether_buffer_get_stats_sized(aether_buffer *buffer, aether_buffer
 
 /* --------------------------------------------------------------------------------------------------------- checking */
 
+aether_range aether_buffer_range(aether_buffer *buffer)
+{
+    if (ae_buffer_refuse(buffer, "aether_buffer_range") != AETHER_OK)
+        return (aether_range){0, 0, 0};
+    struct segment *oldest = ae_buffer_grab_held(&buffer->oldest);
+    aether_range range = {.epoch = buffer->epoch, .floor = oldest->index_base + oldest->first - 1};
+    ae_chain_drop(oldest);
+    range.newest = aether_buffer_newest(buffer).index;
+    return range;
+}
+
 /* Walks the items of one segment and compares them with what its header says. */
 static void check_segment(const struct segment *segment)
 {
     const unsigned char *at = segment->memory, *end = segment->memory + segment->room;
-    uint64_t items = 0;
+    uint64_t items = 0, extra = 0;
     uint32_t word;
     while (ae_word_is_item(word = *ae_slot_word(at))) {
+        extra += ae_extra_of(at, word);
         at += ae_step(ae_word_size(word));
         items++;
         AE_ASSERT(at + AE_END_ROOM <= end);
     }
     AE_ASSERT(segment->filled == ae_filled(items, (uint64_t)(at - segment->memory)));
+    AE_ASSERT(segment->extra == extra);
     AE_ASSERT(segment->chain > 0 && segment->pins > 0);
     for (const unsigned char *rest = at + (word == 0 ? 0 : AE_SLOT_HEADER); rest < end && segment->next == NULL; rest++)
         AE_ASSERT(*rest == 0 || rest < at + AE_SLOT_HEADER); /* the gate may be marked */
@@ -334,7 +408,8 @@ void ae_buffer_check(struct aether_buffer *buffer)
         AE_ASSERT(next != NULL && next != AE_SEVERED);
         AE_ASSERT(next->ordinal == segment->ordinal + 1);
         AE_ASSERT(next->first == segment->first + ae_filled_items(segment->filled));
-        AE_ASSERT(next->offset == segment->offset + ae_filled_bytes(segment->filled));
+        AE_ASSERT(next->offset == segment->offset + ae_filled_bytes(segment->filled) + segment->weight);
+        AE_ASSERT(next->extra_before == segment->extra_before + segment->extra);
     }
     AE_ASSERT(segment == buffer->writing);
     AE_ASSERT(buffer->head.filled == segment->filled);

@@ -11,8 +11,12 @@
  *      E8 link      next store -> load
  *      E9 filled    filled store -> load                    never ahead of what is published
  *      E10 cancel   state change -> state load              the canceller is done with gate and cursor
- *      E11 handle   reference decrement -> the last one     the control block may go
+ *      E11 handle   reference decrement -> the last one     the control block may go; users in the same way
  *      E12 inside   inside store -> inside load             close waits until the reader's call has left
+ *      E13 window   oldest store, counts load || count, oldest load    the writer sees the opener, or the other way round
+ *      E14 limit    largest limit store -> load             a reader's limit holds before it is counted in
+ *      E15 room     place store, waits load || waits store, place load   the waiting writer sees room, or is woken
+ *      E16 nodes    push -> load, in use store -> load      the registry of readers that the writer looks at
  *      W1 writing   flag exchange -> flag exchange          debug builds: two writers at once
  *      R1 figures   numbers for statistics, which order nothing
  */
@@ -35,6 +39,7 @@
     AE_EDGE(E5_HOLD, E5, both)                                                                                              \
     AE_EDGE(E5_DROP, E5, both)                                                                                              \
     AE_EDGE(E5_UNPIN, E5, both)                                                                                             \
+    AE_EDGE(E5_LAPPED, E5, both)                                                                                            \
     AE_EDGE(E6_PUSH, E6, store)                                                                                             \
     AE_EDGE(E6_TAKE, E6, load)                                                                                              \
     AE_EDGE(E7_CURRENT, E7, store)                                                                                          \
@@ -46,6 +51,7 @@
     AE_EDGE(E8_CUT, E8, both)                                                                                               \
     AE_EDGE(E9_FILLED, E9, store)                                                                                           \
     AE_EDGE(E9_INDEXED, E9, both)                                                                                           \
+    AE_EDGE(E9_EXTRA, E9, store)                                                                                            \
     AE_EDGE(E9_LOAD, E9, load)                                                                                              \
     AE_EDGE(E10_TELL, E10, store)                                                                                           \
     AE_EDGE(E10_STATE, E10, load)                                                                                           \
@@ -60,6 +66,27 @@
     AE_EDGE(E12_LEAVE, E12, store)                                                                                          \
     AE_EDGE(E12_HANDOVER, E12, both)                                                                                        \
     AE_EDGE(E12_INSIDE, E12, load)                                                                                          \
+    AE_EDGE(E11_JOIN, E11, both)                                                                                            \
+    AE_EDGE(E13_LOST, E13, store)                                                                                           \
+    AE_EDGE(E13_FOUND, E13, store)                                                                                          \
+    AE_EDGE(E13_BACK, E13, store)                                                                                           \
+    AE_EDGE(E13_CHAIN, E13, load)                                                                                           \
+    AE_EDGE(E13_PINS, E13, load)                                                                                            \
+    AE_EDGE(E13_LAPPED, E13, load)                                                                                          \
+    AE_EDGE(E14_RAISE, E14, store)                                                                                          \
+    AE_EDGE(E14_LIMIT, E14, load)                                                                                           \
+    AE_EDGE(E14_ROLLED, E14, both)                                                                                          \
+    AE_EDGE(E14_TARGET, E14, both)                                                                                          \
+    AE_EDGE(E15_PLACE, E15, store)                                                                                          \
+    AE_EDGE(E15_WAITS, E15, load)                                                                                           \
+    AE_EDGE(E15_WAKE, E15, both)                                                                                            \
+    AE_EDGE(E15_MARK, E15, store)                                                                                           \
+    AE_EDGE(E15_SCAN, E15, load)                                                                                            \
+    AE_EDGE(E15_CANCEL, E15, both)                                                                                          \
+    AE_EDGE(E16_PUSH, E16, store)                                                                                           \
+    AE_EDGE(E16_USE, E16, store)                                                                                            \
+    AE_EDGE(E16_COUNT, E16, both)                                                                                           \
+    AE_EDGE(E16_LOAD, E16, load)                                                                                            \
     AE_EDGE(W1_WRITING, W1, both)                                                                                           \
     AE_EDGE(R1_NUMBER, R1, both)                                                                                            \
     AE_EDGE(R1_COUNT, R1, both)

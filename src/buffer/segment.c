@@ -12,6 +12,7 @@
 #include "base/allocator.h"
 #include "base/clock.h"
 #include "buffer/buffer.h"
+#include "buffer/layout.h"
 
 enum {
     BUSY_NS = 100 * 1000 * 1000,   /* a segment that filled faster than this is too small */
@@ -122,8 +123,13 @@ static struct segment *recycle(struct aether_buffer *buffer, uint64_t room)
         return NULL;
     memset(segment->memory, 0, segment->used);
     segment->filled = 0;
+    segment->extra = 0;
+    segment->weight = 0;
     segment->next = NULL;
+    segment->pinned_link = false;
+    segment->lapped = false;
     segment->used = 0;
+    segment->references = 0;
     ae_buffer_hold(buffer);
     return segment;
 }
@@ -146,6 +152,32 @@ struct segment *ae_segment_take(struct aether_buffer *buffer, uint64_t need)
     buffer->room = wanted;
     outgrow_spares(buffer);
     return segment;
+}
+
+void ae_segment_untake(struct aether_buffer *buffer, struct segment *segment)
+{
+    segment->free_next = buffer->mine;
+    buffer->mine = segment;
+    AE_ADD(R1_COUNT, &buffer->spares, 1, relaxed); /* R1, relaxed, both: figures */
+    AE_ADD(R1_COUNT, &buffer->cached, ae_segment_size(segment->room), relaxed);
+    ae_buffer_drop(buffer);
+}
+
+void ae_segments_trim(struct aether_buffer *buffer)
+{
+    struct segment *list = buffer->outgrown, *segment;
+    AE_SUB(R1_COUNT, &buffer->cached, buffer->outgrown_bytes, relaxed); /* R1: a figure */
+    buffer->outgrown = NULL;
+    buffer->outgrown_bytes = 0;
+    collect_spares(buffer);
+    while ((segment = unlink_spare(buffer, 0, UINT64_MAX)) != NULL) {
+        segment->free_next = list;
+        list = segment;
+    }
+    for (segment = list; segment != NULL; segment = segment->free_next)
+        ae_buffer_hold(buffer); /* until it is free */
+    if (list != NULL)
+        ae_segments_give_back(list);
 }
 
 void ae_segments_free(const aether_allocator *allocator, struct segment *list)
@@ -189,6 +221,11 @@ void ae_segments_give_back(struct segment *list)
 static void die(struct segment *segment, struct segment **list)
 {
     struct aether_buffer *owner = segment->owner;
+    if (AE_UNLIKELY(segment->references != 0))
+        ae_release_all(segment);
+    if (segment->lapped)
+        /* E13: pairs with E13_LAPPED: whoever was lapped here has found where to go on. */
+        AE_SUB(E13_FOUND, &owner->lapped, 1, release);
     /* R1, relaxed, all six: figures; an overshoot of one spare per thread is harmless. */
     AE_SUB(R1_COUNT, &owner->alive, 1, relaxed);
     AE_SUB(R1_COUNT, &owner->in_use, ae_segment_size(segment->room), relaxed);
@@ -204,18 +241,57 @@ static void die(struct segment *segment, struct segment **list)
     }
 }
 
+static void unpin(struct segment *segment, struct segment **dead)
+{
+    /* E5: pairs with itself: the last one to drop sees what all others did. */
+    if (AE_SUB(E5_UNPIN, &segment->pins, 1, acq_rel) == 1)
+        die(segment, dead);
+}
+
+/* chain is 0. Whoever is pinned here by now has been lapped, and the buffer shall keep what it can for them. */
+static void mark_lapped(struct segment *segment)
+{
+    /* E5: a read-modify-write, since a load might come too early; nobody can join any more but who drops again. */
+    if (AE_ADD(E5_LAPPED, &segment->pins, 0, acq_rel) == 1)
+        return;
+    segment->lapped = true;
+    /* E13: pairs with E13_LAPPED. */
+    AE_ADD(E13_LOST, &segment->owner->lapped, 1, seq_cst);
+}
+
+/*
+ * Cuts the link of a segment whose chain has fallen to 0, and drops what is left of its common pin. Returns the segment that
+ * has a count of chain to drop now: the next one, or, behind a link that was a pin, the one that the last user of a buffer
+ * leaves behind.
+ */
+static struct segment *cut(struct segment *segment, struct segment **dead)
+{
+    mark_lapped(segment);
+    /* E8: pairs with E8_LINK (its count is ours now), and with E8_NEXT of who looks at a cut link. */
+    struct segment *next = AE_EXCHANGE(E8_CUT, &segment->next, AE_SEVERED, acq_rel);
+    bool pinned = segment->pinned_link;
+    unpin(segment, dead);
+    if (!pinned)
+        return next;
+    struct segment *left = ae_buffer_leave(next->owner);
+    unpin(next, dead);
+    return left;
+}
+
 void ae_chain_drop(struct segment *segment)
 {
-    struct segment *list = NULL;
-    /* E5: pairs with itself: the last one to drop sees what all others did. */
-    while (segment != NULL && AE_SUB(E5_DROP, &segment->chain, 1, acq_rel) == 1) {
-        /* E8: pairs with E8_LINK (its count is ours now), and with E8_NEXT of who looks at a cut link. */
-        struct segment *next = AE_EXCHANGE(E8_CUT, &segment->next, AE_SEVERED, acq_rel);
-        /* E5: pairs with itself. */
-        if (AE_SUB(E5_UNPIN, &segment->pins, 1, acq_rel) == 1)
-            die(segment, &list);
-        segment = next;
-    }
-    if (list != NULL)
-        ae_segments_give_back(list);
+    struct segment *dead = NULL;
+    /* E5: pairs with itself. */
+    while (segment != NULL && AE_SUB(E5_DROP, &segment->chain, 1, acq_rel) == 1)
+        segment = cut(segment, &dead);
+    if (dead != NULL)
+        ae_segments_give_back(dead);
+}
+
+void ae_pin_drop(struct segment *segment)
+{
+    struct segment *dead = NULL;
+    unpin(segment, &dead);
+    if (dead != NULL)
+        ae_segments_give_back(dead);
 }

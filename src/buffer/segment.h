@@ -9,13 +9,14 @@
  *
  * A life begins when the writer stores the counts (birth, E4) and ends when `pins` falls to 0 (death, E5). In between:
  *
- *      chain = [it is buffer->current] + [it is buffer->oldest] + cursors in it
+ *      chain = [it is buffer->current] + [it is buffer->oldest] + cursors in it that cannot be lapped
  *            + [a live link leads to it: the next of a segment whose own chain is above 0, or a splice]
- *      pins  = [chain > 0]         (cursors that may be lapped will count here one by one)
+ *      pins  = [chain > 0] + cursors in it that may be lapped + splices that were made from such cursors
  *
  * chain is taken only from above 0, so it falls to 0 once in a life; whoever does that cuts the link to the next segment
- * and drops the count that the link held there. Between take and birth nobody but the writer touches a segment; after
- * the push to the free list it is the writer's again.
+ * and drops the count that the link held there. Who is still pinned in it by then has been lapped: it reads the segment out
+ * and goes on at `oldest`. Between take and birth nobody but the writer touches a segment; after the push to the free list
+ * it is the writer's again.
  *
  * "Const in a life" is written by the writer before the birth, and carried to readers by E4, E7 or E1.
  */
@@ -46,13 +47,22 @@ struct segment {
     uint64_t ordinal;                 /* which one of its buffer, from 0; const in a life */
     uint64_t first;                   /* items published before it; const in a life */
     uint64_t offset;                  /* bytes published before it; const in a life */
-    uint64_t index_base;       /* index of an item without one of its own = index_base + its number; const in a life */
-    uint32_t room;             /* bytes of memory behind the header; const from allocation to free */
-    uint32_t used;             /* bytes of them that are not zero any more; owner: writer; set when it rolls on */
-    uint32_t indexed_last;     /* atomic: E9; 1 + offset of the newest item if that has an index of its own, else 0 */
+    uint64_t index_base;   /* index of an item without one of its own = index_base + its number; const in a life */
+    uint32_t room;         /* bytes of memory behind the header; const from allocation to free */
+    uint32_t indexed_last; /* atomic: E9; 1 + offset of the newest item if that has an index of its own, else 0 */
+    bool pinned_link;      /* the link holds a pin of `next`, and is a user of its buffer; guard: written before `next` */
+    bool lapped;           /* cut while pinned; guard: whoever cuts, carried on by E5_UNPIN */
     struct segment *free_next; /* free list, or the list of what is given back */
     struct ae_rcu_head rcu;
+
     _Alignas(AE_LINE) uint64_t filled; /* atomic: E9; items << 32 | bytes */
+    uint64_t extra;                    /* atomic: E9; events beyond one per item, in this segment */
+    uint64_t weight;                   /* atomic: E9; bytes of payloads by reference, in this segment */
+    uint64_t extra_before;             /* `extra` of all segments before it; const in a life */
+    uint64_t next_extra;               /* extra_before of where readers go on; guard: as next_at */
+    int64_t closed_ns;                 /* when the writer rolled on, coarse clock; owner: writer */
+    uint32_t used;                     /* bytes of memory that are not zero any more; owner: writer; set when it rolls on */
+    uint32_t references;               /* 1 + offset of the newest payload by reference, else 0; owner: writer */
     _Alignas(AE_LINE) unsigned char memory[];
 };
 
@@ -67,7 +77,15 @@ static inline uint32_t ae_word_kind(uint32_t word)
 
 static inline bool ae_word_is_item(uint32_t word)
 {
-    return ae_word_kind(word) == AETHER_KIND_ITEM || ae_word_kind(word) == AETHER_KIND_INDEXED;
+    uint32_t kind = ae_word_kind(word);
+    return kind >= AETHER_KIND_ITEM && kind <= AETHER_KIND_REFERENCE;
+}
+
+/* Does the index stand in the first 8 bytes? */
+static inline bool ae_word_has_index(uint32_t word)
+{
+    uint32_t kind = ae_word_kind(word);
+    return kind >= AETHER_KIND_INDEXED && kind <= AETHER_KIND_REFERENCE;
 }
 
 static inline uint32_t ae_word_size(uint32_t word)
@@ -139,16 +157,33 @@ static inline void ae_chain_hold(struct segment *segment)
     AE_ADD(E5_HOLD, &segment->chain, 1, relaxed);
 }
 
-/* Adds a count unless there is none, in which case the segment is not alive (or its memory is not even a segment any more).
- */
-static inline bool ae_chain_take(struct segment *segment)
+static inline void ae_pin_hold(struct segment *segment)
 {
-    uint32_t chain = AE_LOAD(R1_COUNT, &segment->chain, relaxed); /* R1, relaxed: the exchange below decides */
-    while (chain != 0)
-        /* E4: pairs with E4_BIRTH. */
-        if (AE_CAS(E4_TAKE, &segment->chain, &chain, chain + 1, acquire, relaxed))
+    AE_ADD(E5_HOLD, &segment->pins, 1, relaxed); /* E5, relaxed: as above */
+}
+
+/*
+ * Adds a count unless there is none, in which case the segment is not alive (or its memory is not even a segment any more).
+ * Sequentially consistent for E13: the caller looks again at where it found the segment.
+ */
+static inline bool ae_count_take(uint32_t *counter)
+{
+    uint32_t count = AE_LOAD(R1_COUNT, counter, relaxed); /* R1, relaxed: the exchange below decides */
+    while (count != 0)
+        /* E4: pairs with E4_BIRTH, E4_PINS. */
+        if (AE_CAS(E4_TAKE, counter, &count, count + 1, seq_cst, relaxed))
             return true;
     return false;
+}
+
+static inline bool ae_chain_take(struct segment *segment)
+{
+    return ae_count_take(&segment->chain);
+}
+
+static inline bool ae_pin_take(struct segment *segment)
+{
+    return ae_count_take(&segment->pins);
 }
 
 /*
@@ -158,10 +193,19 @@ static inline bool ae_chain_take(struct segment *segment)
  */
 void ae_chain_drop(struct segment *segment);
 
+/* Drops a pin; where it was the last one, the segment dies. Never blocks. */
+void ae_pin_drop(struct segment *segment);
+
 /* Gives a list of segments, linked by free_next, back to the allocator after a grace period; each drops its owner then. */
 void ae_segments_give_back(struct segment *list);
 
 /* Frees a list of segments, linked by free_next, that no thread can reach. */
 void ae_segments_free(const aether_allocator *allocator, struct segment *list);
+
+/* The writer puts back what it took and did not use: its memory is zero, and it has had no life. */
+void ae_segment_untake(struct aether_buffer *buffer, struct segment *segment);
+
+/* Gives all spares back to the allocator. The writer only. */
+void ae_segments_trim(struct aether_buffer *buffer);
 
 #endif

@@ -100,7 +100,7 @@ static void put_batch(struct stress_feed *feed, uint64_t number, size_t count)
     aether_payload payloads[STRESS_BATCH_MOST];
     for (size_t i = 0; i < count; i++) {
         uint64_t key = key_of(feed, number + i);
-        payloads[i] = (aether_payload){bytes[i], size_of(feed, key), 0};
+        payloads[i] = (aether_payload){.data = bytes[i], .size = size_of(feed, key)};
         stress_item_fill(bytes[i], payloads[i].size, key);
     }
     if (aether_append_batch(feed->buffer, payloads, count) != AETHER_OK)

@@ -106,7 +106,7 @@ void stress_history_put(struct stress_history *history, struct stress_random *ra
         uint64_t number = history->begun, index = add_entry(history, random, count - 1 - i);
         uint32_t size = history->entries[number].size;
         stress_item_fill(at, size, key_of(history, number));
-        payloads[i] = (aether_payload){at, size, index};
+        payloads[i] = (aether_payload){.data = at, .size = size, .index = index};
         at += size;
     }
     unlock(history);

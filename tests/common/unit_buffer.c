@@ -141,7 +141,7 @@ aether_status unit_append_batch(aether_buffer *buffer, uint64_t first, uint64_t 
     for (size_t i = 0; i < count; i++) {
         size_t size = unit_size(first + i);
         unit_fill(payloads[i], size, first + i);
-        batch[i] = (aether_payload){payloads[i], size, 0};
+        batch[i] = (aether_payload){.data = payloads[i], .size = size};
     }
     aether_status status = aether_append_batch(buffer, batch, count);
     free(batch);

@@ -330,7 +330,7 @@ TEST(buffer_append, D4_two_writers_at_once_are_seen_by_debug_builds)
 
 static void write_from_inside(void *user)
 {
-    aether_payload payload = {"x", 1, 0};
+    aether_payload payload = {.data = "x", .size = 1};
     aether_buffer *buffer = ((void **)user)[0];
     cr_expect(aether_append_at(buffer, 1000000, "x", 1) == AETHER_BUSY);
     cr_expect(aether_append_batch(buffer, &payload, 1) == AETHER_BUSY);

@@ -63,7 +63,8 @@ TEST(buffer_batch, D8_a_batch_may_fill_its_segment_to_the_last_byte)
     for (size_t more = 0; more <= 1; more++) {
         aether_buffer *buffer = unit_buffer();
         size_t rest = unit_size_that_fills(buffer) - 2 * ae_step(8);
-        aether_payload batch[] = {{payload, 8, 0}, {payload, 8, 0}, {payload, rest + more, 0}};
+        aether_payload batch[] = {
+            {.data = payload, .size = 8}, {.data = payload, .size = 8}, {.data = payload, .size = rest + more}};
         expect_ok(aether_append_batch(buffer, batch, 3));
         expect_number(1 + more, unit_segments(buffer));
         expect_number(0, ae_buffer_room(buffer));
@@ -89,7 +90,7 @@ TEST(buffer_batch, BUF2_no_items_are_no_batch)
 
 TEST(buffer_batch, BUF2_a_batch_of_empty_items_is_items)
 {
-    aether_payload batch[200] = {{NULL, 0, 0}};
+    aether_payload batch[200] = {{0}};
     aether_buffer *buffer = unit_buffer();
     aether_cursor *cursor = unit_open(buffer, AETHER_FROM_NEXT);
     expect_ok(aether_append_batch(buffer, batch, 200));
@@ -111,9 +112,9 @@ static void expect_none_of(aether_payload wrong, aether_status status, const cha
     aether_cursor *cursor = unit_open(buffer, AETHER_FROM_NEXT);
     expect_ok(unit_append(buffer, 1, 5));
     for (size_t at = 0; at < 40; at++) {
-        aether_payload batch[40] = {{NULL, 0, 0}};
+        aether_payload batch[40] = {{0}};
         for (size_t i = 0; i < 40; i++)
-            batch[i] = (aether_payload){payload, 60, 0};
+            batch[i] = (aether_payload){.data = payload, .size = 60};
         batch[at] = wrong;
         expect_refused(status, text, aether_append_batch(buffer, batch, 40));
         ae_buffer_check(buffer);
@@ -128,14 +129,14 @@ static void expect_none_of(aether_payload wrong, aether_status status, const cha
 
 TEST(buffer_batch, BUF2_one_wrong_item_is_none_of_the_batch)
 {
-    expect_none_of((aether_payload){NULL, 5, 0}, AETHER_INVALID, "is NULL");
-    expect_none_of((aether_payload){"x", AETHER_ITEM_MAX + 1, 0}, AETHER_TOO_LARGE, "over the limit");
-    expect_none_of((aether_payload){"x", 1, 5}, AETHER_INDEX_ORDER, "not above the newest");
+    expect_none_of((aether_payload){.size = 5}, AETHER_INVALID, "is NULL");
+    expect_none_of((aether_payload){.data = "x", .size = AETHER_ITEM_MAX + 1}, AETHER_TOO_LARGE, "over the limit");
+    expect_none_of((aether_payload){.data = "x", .size = 1, .index = 5}, AETHER_INDEX_ORDER, "not above the newest");
 }
 
 TEST(buffer_batch, BUF2_the_text_says_which_item_is_wrong)
 {
-    aether_payload batch[] = {{"a", 1, 0}, {"b", 1, 0}, {NULL, 7, 0}};
+    aether_payload batch[] = {{.data = "a", .size = 1}, {.data = "b", .size = 1}, {.size = 7}};
     aether_buffer *buffer = unit_buffer();
     expect_refused(AETHER_INVALID, "aether_append_batch: the data of item 2 is NULL with size 7",
                    aether_append_batch(buffer, batch, 3));
@@ -144,7 +145,8 @@ TEST(buffer_batch, BUF2_the_text_says_which_item_is_wrong)
 
 TEST(buffer_batch, BUF2_indexes_of_a_batch_must_grow_within_it)
 {
-    aether_payload batch[] = {{"a", 1, 10}, {"b", 1, 0}, {"c", 1, 11}};
+    aether_payload batch[] = {
+        {.data = "a", .size = 1, .index = 10}, {.data = "b", .size = 1}, {.data = "c", .size = 1, .index = 11}};
     aether_buffer *buffer = unit_buffer();
     expect_refused(AETHER_INDEX_ORDER, "index 11 of item 2 is not above the newest, 11",
                    aether_append_batch(buffer, batch, 3));
@@ -160,7 +162,7 @@ TEST(buffer_batch, BUF2_a_batch_over_the_limit_is_none)
     aether_payload batch[ITEMS];
     aether_buffer *buffer = unit_buffer();
     for (int i = 0; i < ITEMS; i++)
-        batch[i] = (aether_payload){"never read", AETHER_ITEM_MAX, 0}; /* each one would be allowed */
+        batch[i] = (aether_payload){.data = "never read", .size = AETHER_ITEM_MAX}; /* each one would be allowed */
     expect_refused(AETHER_TOO_LARGE, "a batch of more than", aether_append_batch(buffer, batch, ITEMS));
     expect_number(0, unit_stats(buffer).items);
     expect_ok(unit_append(buffer, 1, 1));
@@ -184,7 +186,7 @@ static const char *write_batches(void *user)
         uint32_t count = 1 + b * 7 % LARGEST;
         for (uint32_t i = 0; i < count; i++) {
             marks[i] = (struct mark){b, i, count};
-            batch[i] = (aether_payload){&marks[i], sizeof marks[i], 0};
+            batch[i] = (aether_payload){.data = &marks[i], .size = sizeof marks[i]};
         }
         claim(aether_append_batch(user, batch, count) == AETHER_OK);
     }

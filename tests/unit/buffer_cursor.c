@@ -134,7 +134,7 @@ TEST(buffer_cursor, BUF2_an_item_is_filled_with_ok_only)
 {
     aether_buffer *buffer = unit_buffer();
     aether_cursor *cursor = unit_open(buffer, AETHER_FROM_NEXT);
-    aether_item item = {"before", 17, 18};
+    aether_item item = {.data = "before", .size = 17, .index = 18};
     expect_status(AETHER_EMPTY, aether_cursor_next(cursor, &item, AETHER_NO_WAIT));
     aether_cursor_cancel(cursor);
     expect_status(AETHER_CANCELLED, aether_cursor_next(cursor, &item, AETHER_NO_WAIT));

@@ -58,7 +58,7 @@ TEST(buffer_end, BUF6_what_is_no_final_status_is_no_reason)
 
 TEST(buffer_end, BUF6_an_ended_buffer_refuses_all_that_writes)
 {
-    aether_payload one = {"x", 1, 0};
+    aether_payload one = {.data = "x", .size = 1};
     aether_buffer *buffer = unit_buffer(), *other = unit_buffer();
     aether_cursor *at = unit_open(other, AETHER_FROM_NEXT), *cursor = unit_open(buffer, AETHER_FROM_NEXT);
     expect_ok(aether_append(buffer, "only", 4));

@@ -26,7 +26,7 @@ static bool is_position_0(aether_position position)
 static const char *use_inherited_buffer(void *user)
 {
     aether_buffer *buffer = ((struct family *)user)->buffer;
-    aether_payload one = {"x", 1, 0};
+    aether_payload one = {.data = "x", .size = 1};
     aether_buffer_stats stats;
     claim(is_forked(aether_append(buffer, "x", 1)));
     claim(is_forked(aether_append_at(buffer, 1000, "x", 1)));

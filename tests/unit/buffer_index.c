@@ -47,7 +47,7 @@ TEST(buffer_index, BUF1_a_buffer_without_an_epoch_gets_one_of_its_own)
 
 static uint64_t next_index(aether_cursor *cursor)
 {
-    aether_item item = {NULL, 0, 0};
+    aether_item item = {0};
     return aether_cursor_next(cursor, &item, AETHER_NO_WAIT) == AETHER_OK ? item.index : 0;
 }
 
@@ -75,7 +75,7 @@ TEST(buffer_index, BUF1_a_given_index_may_leave_a_hole)
 
 TEST(buffer_index, BUF1_who_gives_none_gets_the_next_one)
 {
-    aether_payload batch[] = {{"a", 1, 0}, {"b", 1, 30}, {"c", 1, 0}};
+    aether_payload batch[] = {{.data = "a", .size = 1}, {.data = "b", .size = 1, .index = 30}, {.data = "c", .size = 1}};
     aether_buffer *buffer = unit_buffer();
     aether_cursor *cursor = unit_open(buffer, AETHER_FROM_NEXT);
     expect_ok(aether_append_at(buffer, 10, "x", 1));
@@ -117,7 +117,7 @@ TEST(buffer_index, BUF1_index_0_is_no_index)
 
 TEST(buffer_index, BUF1_after_the_largest_index_nothing_follows_but_the_end)
 {
-    aether_payload one = {"x", 1, 0};
+    aether_payload one = {.data = "x", .size = 1};
     aether_buffer *buffer = unit_buffer();
     aether_cursor *cursor = unit_open(buffer, AETHER_FROM_NEXT);
     expect_ok(aether_append_at(buffer, UINT64_MAX, "x", 1));
@@ -214,7 +214,7 @@ TEST(buffer_index, D8_a_batch_with_a_hole_drops_the_8_bytes_in_a_new_segment)
     aether_cursor *cursor = unit_open(buffer, AETHER_FROM_NEXT);
     expect_ok(aether_append_at(buffer, 5, "x", 1));
     for (size_t i = 0; i < ITEMS; i++)
-        batch[i] = (aether_payload){"0123456789abcde", 16, i == 20 ? 100 : 0};
+        batch[i] = (aether_payload){.data = "0123456789abcde", .size = 16, .index = i == 20 ? 100 : 0};
     expect_ok(aether_append_batch(buffer, batch, ITEMS));
     ae_buffer_check(buffer);
     expect_number(2, unit_segments(buffer));
@@ -271,7 +271,8 @@ TEST(buffer_index, BUF1_indexes_survive_rolls_holes_and_batches)
             uint64_t hole = random >> 16 & 7 ? 0 : random >> 20;
             newest += 1 + hole;
             wanted[i] = newest;
-            batch[count] = (aether_payload){"0123456789abcdef", random >> 24 & 15, hole != 0 ? newest : 0};
+            batch[count] =
+                (aether_payload){.data = "0123456789abcdef", .size = random >> 24 & 15, .index = hole != 0 ? newest : 0};
         }
         expect_ok(aether_append_batch(buffer, batch, count));
         expect_position(UNIT_EPOCH, newest, aether_buffer_newest(buffer));

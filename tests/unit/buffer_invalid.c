@@ -5,7 +5,7 @@
 
 TEST(buffer_invalid, D3_a_missing_buffer_is_named)
 {
-    aether_payload one = {"x", 1, 0};
+    aether_payload one = {.data = "x", .size = 1};
     aether_buffer_stats stats;
     aether_buffer *other = unit_buffer();
     aether_cursor *at = unit_open(other, AETHER_FROM_NEXT);
@@ -87,7 +87,7 @@ TEST(buffer_invalid, D8_a_size_over_the_limit_is_refused_before_anything_is_read
     aether_cursor *cursor = unit_open(buffer, AETHER_FROM_NEXT);
     uint64_t allocs = unit_memory().allocs;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        aether_payload batch[] = {{"small", 5, 0}, {"x", sizes[i], 0}};
+        aether_payload batch[] = {{.data = "small", .size = 5}, {.data = "x", .size = sizes[i]}};
         expect_refused(AETHER_TOO_LARGE, "aether_append: size", aether_append(buffer, "x", sizes[i]));
         expect_refused(AETHER_TOO_LARGE, "over the limit of 536870896 bytes", aether_append_at(buffer, 9, "x", sizes[i]));
         expect_refused(AETHER_TOO_LARGE, "of item 1", aether_append_batch(buffer, batch, 2));
@@ -120,7 +120,7 @@ TEST(buffer_invalid, D8_a_batch_is_measured_with_its_headers)
     cr_assert(half > AETHER_ITEM_MAX); /* two of the largest fit with room to spare */
     aether_payload batch[ITEMS + 1];
     for (int i = 0; i <= ITEMS; i++)
-        batch[i] = (aether_payload){"never read", AETHER_ITEM_MAX, 0};
+        batch[i] = (aether_payload){.data = "never read", .size = AETHER_ITEM_MAX};
     aether_buffer *buffer = unit_buffer();
     unit_memory_fail(0, 1);
     expect_status(AETHER_NO_MEMORY, aether_append_batch(buffer, batch, ITEMS));

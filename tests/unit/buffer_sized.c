@@ -93,7 +93,7 @@ TEST(buffer_sized, D2_an_item_shorter_than_the_first_version_is_refused)
 TEST(buffer_sized, D2_a_distance_that_no_payload_can_have_is_refused)
 {
     aether_buffer *buffer = unit_buffer();
-    aether_payload payloads[2] = {{"a", 1, 0}, {"b", 1, 0}};
+    aether_payload payloads[2] = {{.data = "a", .size = 1}, {.data = "b", .size = 1}};
     for (size_t size = 0; size < 2 * sizeof *payloads; size++)
         if (size < sizeof *payloads || size % _Alignof(aether_payload) != 0)
             expect_refused(AETHER_INVALID, "aether_append_batch", aether_append_batch_sized(buffer, payloads, 2, size));
@@ -144,7 +144,9 @@ TEST(buffer_sized, D2_payloads_of_a_later_version_have_their_own_distance)
     struct {
         aether_payload now;
         uint64_t later;
-    } payloads[] = {{{"one", 3, 0}, 99}, {{"twenty", 6, 20}, 99}, {{"next", 4, 0}, 99}};
+    } payloads[] = {{{.data = "one", .size = 3}, 99},
+                    {{.data = "twenty", .size = 6, .index = 20}, 99},
+                    {{.data = "next", .size = 4}, 99}};
     aether_buffer *buffer = unit_buffer();
     aether_cursor *cursor = unit_open(buffer, AETHER_FROM_NEXT);
     expect_ok(aether_append_batch_sized(buffer, &payloads[0].now, 3, sizeof payloads[0]));

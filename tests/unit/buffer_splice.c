@@ -482,7 +482,7 @@ TEST(buffer_splice, BUF6_of_two_splices_that_would_form_a_circle_together_one_is
 
 TEST(buffer_splice, BUF6_a_spliced_buffer_refuses_all_that_writes)
 {
-    aether_payload one = {"x", 1, 0};
+    aether_payload one = {.data = "x", .size = 1};
     aether_buffer *a = make(EPOCH_A), *b = make(EPOCH_B);
     splice_next(a, b);
     expect_refused(AETHER_ENDED, "ended or spliced", aether_append(a, "x", 1));

@@ -23,7 +23,7 @@ TEST(buffer_stats, BUF10_an_empty_buffer_has_one_segment_and_nothing_else)
 
 TEST(buffer_stats, BUF10_items_and_bytes_count_all_that_was_published)
 {
-    aether_payload batch[] = {{"12345678", 8, 0}, {NULL, 0, 0}};
+    aether_payload batch[] = {{.data = "12345678", .size = 8}, {0}};
     aether_buffer *buffer = unit_buffer();
     expect_ok(aether_append(buffer, "x", 1)); /* 8 of header, 8 of payload and padding */
     expect_number(16, unit_stats(buffer).bytes);

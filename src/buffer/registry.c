@@ -1,0 +1,284 @@
+#include "buffer/registry.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/barrier.h"
+#include "base/clock.h"
+#include "base/fail.h"
+#include "base/futex.h"
+
+/* ------------------------------------------------------------------------------------------------------------ nodes */
+
+static bool is_limiting(int32_t policy)
+{
+    return policy == AETHER_WAIT || policy == AETHER_REFUSE;
+}
+
+bool ae_limit_is_registered(const struct limit *limit)
+{
+    return is_limiting(limit->policy) || limit->label[0] != '\0';
+}
+
+/* R1, relaxed, all of them: carried by in_use where a cursor begins, and read at any time. */
+static void fill(struct registry_node *node, const struct limit *limit)
+{
+    uint64_t label[AE_LABEL_WORDS];
+    memcpy(label, limit->label, sizeof label);
+    for (size_t i = 0; i < AE_LABEL_WORDS; i++)
+        AE_STORE(R1_NUMBER, &node->label[i], label[i], relaxed); /* R1 */
+    AE_STORE(R1_NUMBER, &node->policy, limit->policy, relaxed);  /* R1 */
+    AE_STORE(R1_NUMBER, &node->limit, limit->bytes, relaxed);    /* R1 */
+    AE_STORE(R1_NUMBER, &node->thread, 0, relaxed);              /* R1: nobody has read yet */
+}
+
+static void copy_label(const struct registry_node *node, char label[static AE_LABEL_BYTES])
+{
+    uint64_t words[AE_LABEL_WORDS];
+    for (size_t i = 0; i < AE_LABEL_WORDS; i++)
+        words[i] = AE_LOAD(R1_NUMBER, &node->label[i], relaxed); /* R1 */
+    memcpy(label, words, sizeof words);
+}
+
+/* One that nobody uses, or a new one. */
+static struct registry_node *take_node(struct aether_buffer *buffer)
+{
+    struct registry_node *node = buffer->free_nodes;
+    if (node != NULL) {
+        buffer->free_nodes = node->next_free;
+        return node;
+    }
+    node = ae_alloc(&buffer->allocator, sizeof *node, _Alignof(struct registry_node));
+    if (node == NULL)
+        return NULL;
+    memset(node, 0, sizeof *node);
+    node->next = buffer->nodes; /* only who has the lock pushes */
+    /* E16: pairs with E16_LOAD. */
+    AE_STORE(E16_PUSH, &buffer->nodes, node, release);
+    return node;
+}
+
+struct registry_node *ae_registry_add(struct aether_buffer *buffer, const struct limit *limit, uint64_t bytes,
+                                      uint64_t items)
+{
+    pthread_mutex_lock(&buffer->registry_lock);
+    struct registry_node *node = take_node(buffer);
+    if (node != NULL) {
+        fill(node, limit);
+        AE_STORE(E15_PLACE, &node->items, items, relaxed); /* E15, E16: carried by in_use */
+        AE_STORE(E15_PLACE, &node->bytes, bytes, relaxed);
+        /* E16: pairs with E16_LOAD. */
+        AE_STORE(E16_USE, &node->in_use, 1, release);
+        AE_ADD(E16_COUNT, &buffer->limiting, is_limiting(limit->policy), seq_cst); /* E16: pairs with itself, in admit */
+    }
+    pthread_mutex_unlock(&buffer->registry_lock);
+    return node;
+}
+
+void ae_registry_remove(struct aether_buffer *buffer, struct registry_node *node)
+{
+    pthread_mutex_lock(&buffer->registry_lock);
+    int32_t policy = AE_LOAD(R1_NUMBER, &node->policy, relaxed);        /* R1: ours until we give it back */
+    AE_SUB(E16_COUNT, &buffer->limiting, is_limiting(policy), release); /* E16: pairs with itself */
+    /* E16: pairs with E16_LOAD; E15: before the look at `waits`. */
+    AE_STORE(E16_USE, &node->in_use, 0, seq_cst);
+    node->next_free = buffer->free_nodes;
+    buffer->free_nodes = node;
+    pthread_mutex_unlock(&buffer->registry_lock);
+    ae_registry_wake(buffer);
+}
+
+void ae_registry_free(struct aether_buffer *buffer)
+{
+    struct registry_node *node = buffer->nodes;
+    while (node != NULL) {
+        struct registry_node *next = node->next;
+        ae_free(&buffer->allocator, node, sizeof *node, _Alignof(struct registry_node));
+        node = next;
+    }
+    pthread_mutex_destroy(&buffer->registry_lock);
+}
+
+/* ------------------------------------------------------------------------------------------------- the readers' half */
+
+static uintptr_t this_thread(void)
+{
+    static _Thread_local char own;
+    return (uintptr_t)&own;
+}
+
+void ae_registry_wake(struct aether_buffer *buffer)
+{
+    /* E15: pairs with E15_MARK; a read-modify-write, so that one of all who make room wakes. */
+    if (AE_EXCHANGE(E15_WAKE, &buffer->waits, 0, seq_cst) != 0)
+        ae_futex.wake(&buffer->waits, 1, AE_FUTEX_ALL);
+}
+
+void ae_registry_tell(struct aether_buffer *buffer, struct registry_node *node, uint64_t bytes, uint64_t items)
+{
+    AE_STORE(R1_NUMBER, &node->thread, this_thread(), relaxed); /* R1: for a text and a guess */
+    AE_STORE(E15_PLACE, &node->items, items, relaxed);          /* E15, relaxed: a figure */
+    uint32_t waits;
+    if (buffer->asymmetric) {
+        /* E15: pairs with E15_SCAN; the memory itself is held by counts, which order its use. */
+        AE_STORE(E15_PLACE, &node->bytes, bytes, release);
+        AE_LIGHT_BARRIER(); /* E15: the writer's heavy half makes this enough */
+        waits = AE_LOAD(E15_WAITS, &buffer->waits, relaxed);
+    } else {
+        /* E15: this store and load against E15_MARK and E15_SCAN, all sequentially consistent. */
+        AE_STORE(E15_PLACE, &node->bytes, bytes, seq_cst);
+        waits = AE_LOAD(E15_WAITS, &buffer->waits, seq_cst);
+    }
+    if (AE_UNLIKELY(waits != 0))
+        ae_registry_wake(buffer);
+}
+
+/* ------------------------------------------------------------------------------------------------- the writer's half */
+
+enum { WAIT_FOR_READER = -1 }; /* a status of this file's own */
+
+/* Of a look at all nodes: the worst answer, and who is the reason. */
+struct verdict {
+    aether_status status;
+    const struct registry_node *node;
+    uint64_t limit;
+};
+
+static aether_status judge(const struct registry_node *node, uint64_t limit, uint64_t unread, uint64_t item)
+{
+    if (item > limit)
+        return AETHER_TOO_LARGE;
+    if (unread <= limit)
+        return AETHER_OK;
+    if (AE_LOAD(R1_NUMBER, &node->policy, relaxed) == AETHER_REFUSE) /* R1 */
+        return AETHER_FULL;
+    return AE_LOAD(R1_NUMBER, &node->thread, relaxed) == this_thread() ? AETHER_WOULD_BLOCK : WAIT_FOR_READER; /* R1 */
+}
+
+static struct verdict look(struct aether_buffer *buffer, uint64_t item, uint64_t more)
+{
+    struct verdict verdict = {AETHER_OK, NULL, 0};
+    uint64_t published = ae_writer_bytes(buffer);
+    /* E16: pairs with E16_PUSH. */
+    const struct registry_node *node = AE_LOAD(E16_LOAD, &buffer->nodes, acquire);
+    for (; node != NULL; node = node->next) {
+        /* E16: pairs with E16_USE. */
+        if (AE_LOAD(E16_LOAD, &node->in_use, seq_cst) == 0 || !is_limiting(AE_LOAD(R1_NUMBER, &node->policy, relaxed)))
+            continue;
+        /* E15: pairs with E15_PLACE. */
+        uint64_t read = AE_LOAD(E15_SCAN, &node->bytes, seq_cst);
+        uint64_t limit = AE_LOAD(R1_NUMBER, &node->limit, relaxed); /* R1 */
+        aether_status status = judge(node, limit, published - read + more, item);
+        if (status == AETHER_OK || (status == WAIT_FOR_READER && verdict.node != NULL))
+            continue;
+        verdict = (struct verdict){status, node, limit};
+    }
+    return verdict;
+}
+
+static aether_status explain(const struct verdict *verdict, aether_status status, uint64_t item, const char *call)
+{
+    char label[AE_LABEL_BYTES] = "without a label";
+    unsigned long long limit = verdict->limit;
+    if (verdict->node != NULL && AE_LOAD(R1_NUMBER, &verdict->node->label[0], relaxed) != 0) /* R1 */
+        copy_label(verdict->node, label);
+    if (status == AETHER_TOO_LARGE)
+        return ae_fail(status, "%s: %llu bytes at once are over the limit of %llu of the cursor %s", call,
+                       (unsigned long long)item, limit, label);
+    if (status == AETHER_FULL)
+        return ae_fail(status, "%s: the cursor %s has as much unread as it may, %llu bytes", call, label, limit);
+    if (status == AETHER_WOULD_BLOCK)
+        return ae_fail(status, "%s: this thread itself reads the cursor %s, which has as much unread as it may, %llu bytes",
+                       call, label, limit);
+    if (status == AETHER_TIMEOUT)
+        return ae_fail(status, "%s: the cursor %s still has as much unread as it may, %llu bytes", call, label, limit);
+    return ae_fail(status, "%s: cancelled while waiting for the cursor %s", call, label);
+}
+
+static void sleep_for_room(struct aether_buffer *buffer, int64_t deadline, bool sure)
+{
+    int64_t soon = ae_deadline(AETHER_MILLISECONDS(1)); /* without the heavy half a wake-up may be missed */
+    ae_futex.wait(&buffer->waits, 1, sure || deadline < soon ? deadline : soon, AE_FUTEX_ALL);
+}
+
+/* Marks, and looks again. AETHER_OK: there is room; WAIT_FOR_READER: not yet, a sleep has ended; else why not. */
+static aether_status wait_once(struct aether_buffer *buffer, uint64_t item, uint64_t more, int64_t deadline,
+                               struct verdict *verdict)
+{
+    /* E15: with E15_SCAN against E15_PLACE and E15_WAITS. */
+    AE_STORE(E15_MARK, &buffer->waits, 1, seq_cst);
+    bool sure = ae_barrier_heavy(); /* E15: after the mark, before the look */
+    *verdict = look(buffer, item, more);
+    aether_status status = verdict->status;
+    if (status == WAIT_FOR_READER && AE_LOAD(E15_CANCEL, &buffer->cancelled, seq_cst) != 0) /* E15: pairs with itself */
+        status = AETHER_CANCELLED;
+    else if (status == WAIT_FOR_READER && deadline != AETHER_FOREVER && ae_clock.now() >= deadline)
+        status = AETHER_TIMEOUT;
+    if (status == WAIT_FOR_READER)
+        sleep_for_room(buffer, deadline, sure);
+    AE_STORE(E15_MARK, &buffer->waits, 0, seq_cst); /* E15: nobody has to wake us */
+    return status;
+}
+
+aether_status ae_registry_admit(struct aether_buffer *buffer, uint64_t item, uint64_t more, const char *call)
+{
+    /* E16: pairs with itself. */
+    if (AE_LOAD(E16_COUNT, &buffer->limiting, acquire) == 0)
+        return AETHER_OK;
+    struct verdict verdict = look(buffer, item, more);
+    aether_status status = verdict.status;
+    if (status == WAIT_FOR_READER) {
+        int64_t deadline = ae_deadline(buffer->wait_ns);
+        AE_ADD(R1_COUNT, &buffer->room_waits, 1, relaxed); /* R1: a figure */
+        while (status == WAIT_FOR_READER)
+            status = wait_once(buffer, item, more, deadline, &verdict);
+    }
+    return status == AETHER_OK ? AETHER_OK : explain(&verdict, status, item, call);
+}
+
+bool ae_registry_slowest(struct aether_buffer *buffer, struct slowest *slowest)
+{
+    slowest->of = 0;
+    /* E16: pairs with E16_PUSH. */
+    const struct registry_node *node = AE_LOAD(E16_LOAD, &buffer->nodes, acquire);
+    for (; node != NULL; node = node->next) {
+        if (AE_LOAD(E16_LOAD, &node->in_use, acquire) == 0) /* E16: pairs with E16_USE */
+            continue;
+        uint64_t items = AE_LOAD(E15_SCAN, &node->items, relaxed); /* E15, relaxed, both: figures */
+        if (slowest->of++ != 0 && items >= slowest->items)
+            continue;
+        slowest->items = items;
+        slowest->bytes = AE_LOAD(E15_SCAN, &node->bytes, relaxed);
+        slowest->policy = AE_LOAD(R1_NUMBER, &node->policy, relaxed); /* R1 */
+        copy_label(node, slowest->label);
+    }
+    return slowest->of != 0;
+}
+
+/* ------------------------------------------------------------------------------------------------------ public calls */
+
+aether_status aether_buffer_set_wait(aether_buffer *buffer, int64_t timeout_ns)
+{
+    aether_status status = ae_buffer_refuse(buffer, "aether_buffer_set_wait");
+    if (status == AETHER_OK)
+        buffer->wait_ns = timeout_ns;
+    return status;
+}
+
+void aether_buffer_cancel(aether_buffer *buffer)
+{
+    int error = errno; /* a signal handler must leave it as it was */
+    if (buffer != NULL && buffer->generation == ae_fork_generation) {
+        AE_STORE(E15_CANCEL, &buffer->cancelled, 1, seq_cst); /* E15: pairs with the load in wait_once() */
+        ae_registry_wake(buffer);
+    }
+    errno = error;
+}
+
+aether_status aether_buffer_resume(aether_buffer *buffer)
+{
+    aether_status status = ae_buffer_refuse(buffer, "aether_buffer_resume");
+    if (status == AETHER_OK)
+        AE_STORE(E15_CANCEL, &buffer->cancelled, 0, seq_cst); /* E15: pairs with the load in wait_once() */
+    return status;
+}
