@@ -4,5 +4,6 @@
 
 #include "aether/base.h"
 #include "aether/buffer.h"
+#include "aether/poller.h"
 
 #endif

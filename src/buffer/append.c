@@ -16,6 +16,7 @@
 #include "buffer/copy.h"
 #include "buffer/gate.h"
 #include "buffer/layout.h"
+#include "buffer/poller.h"
 #include "buffer/registry.h"
 #include "buffer/window.h"
 
@@ -44,8 +45,11 @@ void aether_inline_wake(aether_buffer *buffer, void *slot)
     uint32_t *gate = ae_slot_gate(slot);
     AE_STORE(R1_COUNT, &buffer->wakes, buffer->wakes + 1, relaxed); /* R1: a figure */
     /* E3: pairs with E3_GATE: who sees "closed" sees the word, and never sleeps here again. */
-    AE_EXCHANGE(E3_CLOSE, gate, AE_GATE_CLOSED, acq_rel);
-    ae_futex.wake(gate, AE_WAKES, AE_FUTEX_ALL);
+    uint32_t marks = AE_EXCHANGE(E3_CLOSE, gate, AE_GATE_CLOSED, seq_cst);
+    if (marks & AE_GATE_POLLED)
+        ae_poller_wake(buffer);
+    if (marks & ~(uint32_t)AE_GATE_POLLED)
+        ae_futex.wake(gate, AE_WAKES, AE_FUTEX_ALL);
 }
 
 void ae_writer_publish(struct aether_buffer *buffer, unsigned char *slot, uint32_t word)

@@ -1,5 +1,6 @@
 /* Buffers: made, looked at, given up. The writer's calls are in append.c and splice.c, the readers' in cursor.c. */
 #include "buffer/buffer.h"
+#include "buffer/poller.h"
 #include "buffer/registry.h"
 #include "buffer/window.h"
 
@@ -149,6 +150,7 @@ void ae_buffer_drop(struct aether_buffer *buffer)
         /* E6: pairs with E6_PUSH. */
         ae_segments_free(&allocator, AE_EXCHANGE(E6_TAKE, &buffer->freed, NULL, acquire));
         ae_registry_free(buffer);
+        ae_poller_drop_stack(buffer);
         ae_free(&allocator, buffer, sizeof *buffer, AE_LINE);
         buffer = target;
     }

@@ -23,6 +23,7 @@
 #include "buffer/segment.h"
 
 struct registry_node; /* buffer/registry.h */
+struct watch;         /* buffer/poller.h */
 
 /* Between reserve and commit or abandon: an item that is laid out, but for its payload. Guard: the writer. */
 struct reservation {
@@ -71,6 +72,7 @@ struct aether_buffer {
     uint32_t limiting;                             /* atomic: E16; nodes with `wait` or `refuse` */
     uint32_t waits;                                /* atomic: E15; 1 while the writer sleeps for room, a futex */
     uint32_t cancelled;                            /* atomic: E15; the writer shall not wait */
+    struct watch *armed;                           /* atomic: E17; push one, take all (buffer/poller.h) */
     uint64_t room_waits;                           /* atomic: R1; how often the writer had to */
 
     /* Const after create, but for the fork node and the splice's target. */

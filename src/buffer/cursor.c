@@ -270,8 +270,7 @@ static __attribute__((noinline)) aether_status cross(struct aether_cursor *curso
     return lag(cursor, crossing.missed_items, crossing.missed_events);
 }
 
-/* The cursor has read all there is: what the writer may know of. */
-static void tell_place(struct aether_cursor *cursor)
+void ae_cursor_tell_place(struct aether_cursor *cursor)
 {
     const struct segment *segment = cursor->segment;
     /* E9: pairs with E9_EXTRA. What it counts is published before the empty slot, if that is still empty after it. */
@@ -361,7 +360,7 @@ static aether_status find(struct aether_cursor *cursor, uint32_t *word, int64_t 
             break;
         }
         if (cursor->node != NULL)
-            tell_place(cursor);
+            ae_cursor_tell_place(cursor);
         if (timeout_ns <= 0)
             return AETHER_EMPTY;
         if (AE_UNLIKELY(ae_callback_depth != 0))

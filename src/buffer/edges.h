@@ -17,8 +17,9 @@
  *      E14 limit    largest limit store -> load             a reader's limit holds before it is counted in
  *      E15 room     place store, waits load || waits store, place load   the waiting writer sees room, or is woken
  *      E16 nodes    push -> load, in use store -> load      the registry of readers that the writer looks at
- *      W1 writing   flag exchange -> flag exchange          debug builds: two writers at once
- *      R1 figures   numbers for statistics, which order nothing
+ *      E17 polling  push on a stack -> exchange; push, mark load || mark, stack load    a poller is signalled, or looks
+ * again W1 writing   flag exchange -> flag exchange          debug builds: two writers at once R1 figures   numbers for
+ * statistics, which order nothing
  */
 #ifndef AE_BUFFER_EDGES_H
 #define AE_BUFFER_EDGES_H
@@ -87,6 +88,29 @@
     AE_EDGE(E16_USE, E16, store)                                                                                            \
     AE_EDGE(E16_COUNT, E16, both)                                                                                           \
     AE_EDGE(E16_LOAD, E16, load)                                                                                            \
+    AE_EDGE(E17_HOLD, E17, both)                                                                                            \
+    AE_EDGE(E17_DROP, E17, both)                                                                                            \
+    AE_EDGE(E17_WATCH, E17, both)                                                                                           \
+    AE_EDGE(E17_ARM, E17, store)                                                                                            \
+    AE_EDGE(E17_TAKE, E17, load)                                                                                            \
+    AE_EDGE(E17_IS_ARMED, E17, both)                                                                                        \
+    AE_EDGE(E17_SIGNAL, E17, both)                                                                                          \
+    AE_EDGE(E17_UNSIGNAL, E17, store)                                                                                       \
+    AE_EDGE(E17_PUSH, E17, store)                                                                                           \
+    AE_EDGE(E17_COLLECT, E17, load)                                                                                         \
+    AE_EDGE(E17_ASLEEP, E17, both)                                                                                          \
+    AE_EDGE(E17_WAKE, E17, both)                                                                                            \
+    AE_EDGE(E17_FD, E17, load)                                                                                              \
+    AE_EDGE(E17_FD_OPEN, E17, store)                                                                                        \
+    AE_EDGE(E17_FD_CLOSE, E17, both)                                                                                        \
+    AE_EDGE(E17_FD_ARM, E17, store)                                                                                         \
+    AE_EDGE(E17_FD_ARMED, E17, load)                                                                                        \
+    AE_EDGE(E17_WRITING, E17, both)                                                                                         \
+    AE_EDGE(E17_QUIET, E17, load)                                                                                           \
+    AE_EDGE(E17_CANCELLED, E17, store)                                                                                      \
+    AE_EDGE(E17_CANCEL, E17, load)                                                                                          \
+    AE_EDGE(E17_DESTROY, E17, store)                                                                                        \
+    AE_EDGE(E17_DESTROYED, E17, load)                                                                                       \
     AE_EDGE(W1_WRITING, W1, both)                                                                                           \
     AE_EDGE(R1_NUMBER, R1, both)                                                                                            \
     AE_EDGE(R1_COUNT, R1, both)

@@ -16,6 +16,7 @@
 #include "base/barrier.h"
 #include "base/clock.h"
 #include "base/futex.h"
+#include "buffer/poller.h"
 
 enum { LONGEST_PAUSE = 32 }; /* times a pause of about 20 ns */
 
@@ -67,16 +68,21 @@ static void learn(struct aether_cursor *cursor, bool found, int64_t slept_ns)
         cursor->patience = cursor->patience / 2 > least ? cursor->patience / 2 : least;
 }
 
-/* Marks the gate unless it is marked or closed. Returns what it is now. */
-static uint32_t mark(uint32_t *gate)
+/* Marks the gate with the bit unless it is so marked or closed. Returns what it is now. */
+static uint32_t mark(uint32_t *gate, uint32_t bit)
 {
     /* E3: pairs with E3_CLOSE. Sequentially consistent for E2, since this load may stand in for the mark. */
     uint32_t found = AE_LOAD(E3_GATE, gate, seq_cst);
-    while ((found & (AE_GATE_WAITED | AE_GATE_CLOSED)) == 0)
+    while ((found & (bit | AE_GATE_CLOSED)) == 0)
         /* E2: with E2_AGAIN against the writer's store and E2_LOOK. Never a plain store. */
-        if (AE_CAS(E2_MARK, gate, &found, found | AE_GATE_WAITED, seq_cst, seq_cst))
-            return found | AE_GATE_WAITED;
+        if (AE_CAS(E2_MARK, gate, &found, found | bit, seq_cst, seq_cst))
+            return found | bit;
     return found;
+}
+
+void ae_gate_mark_polled(uint32_t *gate)
+{
+    mark(gate, AE_GATE_POLLED);
 }
 
 /* ------------------------------------------------------------------------------------------------ without futex_waitv */
@@ -155,7 +161,7 @@ aether_status ae_gate_await(struct aether_cursor *cursor, int64_t deadline)
         return AETHER_OK;
     uint32_t *gate = ae_slot_gate(cursor->head.at);
     for (;;) {
-        uint32_t seen = mark(gate);
+        uint32_t seen = mark(gate, AE_GATE_WAITED);
         if (seen & AE_GATE_CLOSED)
             return AETHER_OK;
         bool sure = ae_barrier_heavy(); /* E2: after the mark, before the look */
@@ -185,6 +191,7 @@ void ae_gate_tell(struct aether_cursor *cursor, uint32_t bit)
             poke(cursor);
         else if (ae_futex.wait_two != NULL)
             ae_futex.wake(state, INT32_MAX, AE_FUTEX_ALL); /* a closer may wait there, too */
+        ae_poller_tell(cursor);
         return;
     }
 }

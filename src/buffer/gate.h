@@ -1,7 +1,7 @@
 /*
  * The gate of a slot: the one-way door that a reader waits at.
  *
- *      open ──reader: CAS──▶ waited ──writer: exchange──▶ closed
+ *      open ──reader: CAS──▶ waited, polled, or both ──writer: exchange──▶ closed
  *
  * Bits, never compared whole: the upper ones count pokes (see gate.c). It is never stored plainly: that could put
  * "waited" over "closed" and let another reader, which has just looked, sleep for ever.
@@ -14,7 +14,8 @@
 enum {
     AE_GATE_WAITED = 1,
     AE_GATE_CLOSED = 2,
-    AE_GATE_POKE = 4,
+    AE_GATE_POLLED = 4, /* watches stand on the buffer's stack (buffer/poller.h) */
+    AE_GATE_POKE = 8,
 
     AE_WAKES = 2 /* how many the writer wakes, and each woken reader in turn: all wake, nobody waits for one that stalls */
 };
@@ -24,6 +25,9 @@ enum {
  * slot's word. AETHER_TIMEOUT: the deadline has passed and there is no word.
  */
 AETHER_CHECKED aether_status ae_gate_await(struct aether_cursor *cursor, int64_t deadline);
+
+/* Marks the gate for a poller, unless it is marked or closed; the barrier and the look again are the caller's. */
+void ae_gate_mark_polled(uint32_t *gate);
 
 /* Sets a bit of the cursor's state and wakes its reader if it sleeps. Any thread; async-signal-safe. */
 void ae_gate_tell(struct aether_cursor *cursor, uint32_t bit);

@@ -13,6 +13,7 @@
 #include "base/futex.h"
 #include "buffer/cursor.h"
 #include "buffer/gate.h"
+#include "buffer/poller.h"
 #include "buffer/window.h"
 
 aether_status ae_cursor_refuse(const struct aether_cursor *cursor, const char *call)
@@ -164,6 +165,7 @@ static struct aether_cursor *allocate(const aether_allocator *allocator, const c
     cursor->adrift = false;
     cursor->user_of = NULL;
     cursor->node = NULL;
+    cursor->watch = NULL;
     cursor->missed_items = cursor->missed_events = 0;
     cursor->all_missed_items = cursor->all_missed_events = cursor->lags = 0;
     cursor->asleep_at = NULL;
@@ -300,6 +302,8 @@ void aether_cursor_close(aether_cursor *cursor)
     /* E12: pairs with E12_LEAVE: a call that has left is done with the cursor. */
     if (AE_UNLIKELY(AE_LOAD(E12_INSIDE, &cursor->head.inside, acquire) != 0))
         turn_out(cursor);
+    if (AE_UNLIKELY(cursor->watch != NULL))
+        ae_poller_forget(cursor);
     ae_cursor_unsettle(cursor);
     ae_cursor_free(cursor);
 }

@@ -8,6 +8,7 @@
 #include "base/fail.h"
 #include "buffer/buffer.h"
 #include "buffer/cursor.h"
+#include "buffer/poller.h"
 #include "buffer/window.h"
 
 /* Each target is held by a reference of the buffer before it, so the way can be followed. */
@@ -54,6 +55,8 @@ static aether_status splice(struct aether_buffer *buffer, struct aether_cursor *
     last->next_extra = ae_cursor_extra(at);
     last->pinned_link = at->pinned;                             /* and the link is the user that the cursor was */
     AE_SUB(R1_COUNT, &at->segment->owner->cursors, 1, relaxed); /* R1: a figure */
+    if (at->watch != NULL)
+        ae_poller_forget(at);
     if (at->node != NULL)
         ae_registry_remove(at->segment->owner, at->node);
     /* E8: pairs with E8_NEXT; the cursor's count in the segment is the link's from here on. */
