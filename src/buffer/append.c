@@ -457,7 +457,7 @@ aether_status aether_append_batch_sized(aether_buffer *buffer, const aether_payl
 
 aether_status aether_append_array(aether_buffer *buffer, const void *items, size_t size, size_t count)
 {
-    struct batch batch = {items, count, size, true, false, "aether_append_array"};
+    struct batch batch = {items != NULL ? items : "", count, size, true, false, "aether_append_array"};
     if (items == NULL && count != 0 && size != 0)
         return ae_fail(AETHER_INVALID, "%s: items is NULL with count %zu", batch.call, count);
     return append(buffer, &batch);
