@@ -33,8 +33,9 @@
  *      not_cleared          who stands in a segment knows the stores that cleared it and set its fields; else it might read
  *                           those of the last life
  *      wrong_place          opening at next takes the place of an item that the opener does not know to be published, and
- *                           none after the first that is not. Opening at oldest takes a segment that has been the oldest,
- *                           and none older than the opener knows of
+ *                           none after the first that is not; it knows of the item before the place, which another cursor
+ *                           of the same thread might else not find yet. Opening at oldest takes a segment that has been
+ *                           the oldest, and none older than the opener knows of
  *      half_item, no_link   the first item of a segment, and the link, are there for who comes over the ROLL
  *      no_such_count        no count is dropped that is not there; none is added to 0 by who thinks to hold one
  *      freed_twice, freed_under_holder, leaked    as they say; at the end all segments are free
@@ -52,6 +53,8 @@
  *      RELAXED_BIRTH           the birth's stores of the counts are relaxed
  *      RELAXED_TAKE            take-unless-zero is relaxed
  *      NO_RECHECK              current/oldest is not looked at again
+ *      RELAXED_RECHECK         the look again is relaxed
+ *      RELAXED_FILLED          the store or the load of filled is relaxed
  *      ADD_NOT_UNLESS_ZERO     the opener adds, whether or not the count is 0
  *      BLIND_COUNT             after the birth, the link's count is stored and not added
  *      UNPIN_BEFORE_CUT        the common pin is dropped before the link is cut
@@ -424,7 +427,9 @@ inline walk(me, generation, number, there)
     od;
     number = FIRST_OF(generation) + number;
     if
+#ifndef RELAXED_FILLED
     :: number > FIRST_OF(generation) -> LEARN(me, filled_at[number - 1])
+#endif
     :: else
     fi;
     do
@@ -504,7 +509,14 @@ again:
 #ifdef NO_RECHECK
         goto stands;
 #endif
+#ifdef RELAXED_RECHECK
+        number = know[me];
         load_end(me, generation);
+        know[me] = number;
+        number = 0;
+#else
+        load_end(me, generation);
+#endif
         if
         :: generation != GONE && home[generation % GENERATIONS] == segment -> generation = 0
         :: else -> generation = 0; goto give_back
@@ -532,6 +544,7 @@ walks:
             cross(me, segment, old)
         :: else ->
             CLAIM(wrong_place, number <= items && (LAPS(me) || !KNOWS_ITEM(me, number)));
+            CLAIM(wrong_place, number == 0 || KNOWS_ITEM(me, number - (number > 0)));
             goto opened
         fi
     }

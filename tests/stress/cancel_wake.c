@@ -1,7 +1,8 @@
 /*
  * Cancelling against waking: at one gate sleep readers that are cancelled again and again (by other threads, and by a signal
  * that interrupts them), one with a short deadline, and two that have neither, so that a wake-up which a cancelled reader
- * swallowed is missed. A cancelled reader returns, stays cancelled until it resumes, and loses no item by it.
+ * swallowed is missed. A cancelled reader returns, stays cancelled until it resumes, loses no item by it, and sees what was
+ * done before it was cancelled.
  */
 #include <sched.h>
 #include <signal.h>
@@ -14,7 +15,7 @@
 #include "buffer/cursor.h"
 
 enum kind { STEADFAST, CANCELLED, SIGNALLED, DEADLINE };
-enum { READERS = 6, CANCELLERS = 2, ITEMS_PER_ROUND = 800, LATE_NS = 200 * 1000 * 1000 };
+enum { READERS = 6, CANCELLERS = 2, ITEMS_PER_ROUND = 800, LATE_NS = 200 * 1000 * 1000, NOTES = 4096 };
 
 static const enum kind kinds[READERS] = {STEADFAST, STEADFAST, CANCELLED, CANCELLED, SIGNALLED, DEADLINE};
 
@@ -31,6 +32,7 @@ struct reader {
     uint64_t number;   /* of the next item */
     uint64_t cancel;   /* atomic */
     uint64_t deadline; /* atomic; of the call that it is inside, 0: none */
+    uint64_t *notes;   /* plain; what the canceller writes before each of the first cancellations */
 };
 
 struct round {
@@ -63,17 +65,25 @@ static void on_signal(int number)
     aether_cursor_cancel(own_cursor);
 }
 
+static uint64_t note_of(const struct reader *reader, uint64_t cancellation)
+{
+    return reader->round->feed.id << 40 | cancellation;
+}
+
 static void be_cancelled(struct reader *reader)
 {
     aether_item item;
-    STRESS_EXPECT((stress_get(&reader->cancel) & (STEP - 1)) != IDLE);
+    uint64_t cancel = stress_get(&reader->cancel), cancellation = cancel / STEP;
+    STRESS_EXPECT((cancel & (STEP - 1)) != IDLE);
+    if (cancellation < NOTES)
+        STRESS_EXPECT(reader->notes[cancellation] == note_of(reader, cancellation));
     if (stress_one_in(&reader->random, 4)) {
         int64_t timeout = stress_one_in(&reader->random, 2) ? AETHER_NO_WAIT : AETHER_FOREVER;
         STRESS_EXPECT(aether_cursor_next(reader->cursor, &item, timeout) == AETHER_CANCELLED);
     }
     STRESS_EXPECT(aether_cursor_resume(reader->cursor) == AETHER_OK);
     stress_add(&cancels, 1);
-    stress_set(&reader->cancel, (stress_get(&reader->cancel) / STEP + 1) * STEP);
+    stress_set(&reader->cancel, (cancellation + 1) * STEP);
 }
 
 static aether_status next(struct reader *reader, aether_item *item)
@@ -126,6 +136,8 @@ static void cancel(struct reader *reader, struct stress_random *random)
         return; /* has not begun: its signal handler would not know the cursor */
     if ((before & (STEP - 1)) != IDLE || !stress_swap(&reader->cancel, before, before + BEGUN))
         return;
+    if (before / STEP < NOTES)
+        reader->notes[before / STEP] = note_of(reader, before / STEP);
     for (uint32_t turns = 200; turns != 0 && stress_watch_call(&reader->watch) == 0; turns--)
         ae_relax();
     stress_linger(random, stress_one_in(random, 2) ? 50 : 2000);
@@ -194,7 +206,7 @@ static void write_in_bursts(struct round *round, struct stress_random *random)
 
 static void play(struct stress_memory *memory, struct stress_random *random)
 {
-    static uint64_t streams;
+    static uint64_t streams, notes[READERS][NOTES];
     struct round round = {.over = 0};
     bool bursts = stress_one_in(random, 2);
     aether_buffer_options options = stress_small_segments(&memory->allocator, stress_one_in(random, 2) ? 1 : -1);
@@ -204,7 +216,8 @@ static void play(struct stress_memory *memory, struct stress_random *random)
     pthread_t cancellers[CANCELLERS];
     for (uint32_t i = 0; i < READERS; i++) {
         struct reader *reader = &round.readers[i];
-        *reader = (struct reader){.round = &round, .random = stress_random_stream(++streams), .kind = kinds[i]};
+        *reader =
+            (struct reader){.round = &round, .random = stress_random_stream(++streams), .kind = kinds[i], .notes = notes[i]};
         reader->cursor = aether_cursor_open(round.feed.buffer, AETHER_FROM_OLDEST);
         reader->watch.due = is_late;
         stress_watch_add(&reader->watch, "reader", i);

@@ -360,10 +360,12 @@ static void replace(struct writer *writer, bool last)
 static void *write_at_random(void *argument)
 {
     struct writer *writer = argument;
-    while (!stress_over()) {
+    bool last;
+    do {
         fill(writer->history, &writer->random);
-        replace(writer, stress_over());
-    }
+        last = stress_over(); /* asked once: the last buffer has to end */
+        replace(writer, last);
+    } while (!last);
     return NULL;
 }
 

@@ -4,7 +4,8 @@
  *      - that each place lies within [published before the call, begun before it returned], and that nothing before it is
  *        published later: a follower, opened earlier, finds every item before the place without waiting;
  *      - that neither the next place nor the oldest one ever goes back;
- *      - every byte that they read from there on, across the segments that the writer recycles behind them.
+ *      - every byte that they read from there on, across the segments that the writer recycles behind them;
+ *      - what the writer did before it appended the items before a place, in plain memory of the program's own.
  */
 #include <sched.h>
 
@@ -14,6 +15,7 @@
 #include "buffer/cursor.h"
 
 enum { OPENERS = 3, ROUND_NS = 100 * 1000 * 1000, LAG_MOST = 3000, RUN_MOST = 32, NOBODY_LAGS = 0, KINDS = 3 };
+enum { DIARY_MOST = 1 << 20 };
 
 struct opener {
     struct round *round;
@@ -34,6 +36,29 @@ struct round {
 
 static uint64_t opens, followed, delivered; /* atomic */
 static uint64_t items, rounds;
+
+/* --------------------------------------------------------------------------------------------------------- the diary */
+
+/* What the writer notes before it appends an item: a plain word for each, so that the sanitizer sees what orders it. */
+static uint64_t diary[DIARY_MOST];
+
+static uint64_t note_of(const struct stress_feed *feed, uint64_t number)
+{
+    return feed->id << 40 | number;
+}
+
+/* Of all items that the next append may bring; nobody looks at those yet. */
+static void write_diary(const struct stress_feed *feed)
+{
+    for (uint64_t number = feed->begun; number < feed->begun + STRESS_BATCH_MOST && number < DIARY_MOST; number++)
+        diary[number] = note_of(feed, number);
+}
+
+static void check_diary(const struct stress_feed *feed, uint64_t place)
+{
+    if (place != 0 && place <= DIARY_MOST)
+        STRESS_EXPECT(diary[place - 1] == note_of(feed, place - 1));
+}
 
 /* ----------------------------------------------------------------------------------------------------------- reading */
 
@@ -83,6 +108,7 @@ static aether_cursor *open_checked(struct opener *opener, aether_start start)
                     start == AETHER_FROM_NEXT ? "next" : "oldest", (unsigned long long)place, (unsigned long long)least,
                     (unsigned long long)after);
     *last = place;
+    check_diary(feed, place);
     aether_position position = aether_cursor_position(cursor);
     STRESS_EXPECT(position.epoch == feed->id && position.index == place);
     stress_add(&opens, 1);
@@ -200,8 +226,10 @@ static void play(struct stress_memory *memory, struct stress_random *random, int
         stress_spawn(&threads[i], open_and_read, &round.openers[i]);
     }
     while (stress_now() < round.end && !stress_over()) {
-        for (uint32_t burst = stress_below(random, 200); burst != 0; burst--)
+        for (uint32_t burst = stress_below(random, 200); burst != 0; burst--) {
+            write_diary(&round.feed);
             stress_feed_put(&round.feed, random);
+        }
         if (stress_one_in(random, 8))
             stress_linger(random, 2000);
         await_laggards(&round);
