@@ -49,7 +49,7 @@ enum { OPTION_FOR = 256, OPTION_JSON, OPTION_WATCHERS, OPTION_RATE, OPTION_SEED,
 static const struct argp_option argp_options[] = {
     {"for", OPTION_FOR, "SECONDS", 0, "How long (default: in a terminal until Ctrl-C, else 10)", 0},
     {"json", OPTION_JSON, NULL, 0, "Tell it as JSON, one object per line", 0},
-    {"watchers", OPTION_WATCHERS, "N", 0, "How many watchers (default: 6)", 0},
+    {"watchers", OPTION_WATCHERS, "N", 0, "How many watchers (default: 7)", 0},
     {"rate", OPTION_RATE, "N", 0, "Changes per second in the scratch tree (default: 500)", 0},
     {"seed", OPTION_SEED, "N", 0, "Where the random changes begin (default: anywhere)", 0},
     {"overflow-after", OPTION_OVERFLOW, "N", 0,
@@ -120,7 +120,7 @@ static struct options parse_options(int count, char **words)
         "when there was no comparison: the standard error says why.\n"
         "Ctrl-C ends the run with the comparison; a second one without.";
     static const struct argp argp = {argp_options, parse_option, "[DIR]", about, NULL, NULL, NULL};
-    struct options options = {.dir = "/usr/include", .seconds = -1, .watchers = 6, .rate = 500};
+    struct options options = {.dir = "/usr/include", .seconds = -1, .watchers = 7, .rate = 500};
     if (getrandom(&options.seed, sizeof options.seed, 0) != (ssize_t)sizeof options.seed)
         options.seed = (uint64_t)now_ns();
     argp_err_exit_status = EXIT_TROUBLE;

@@ -51,6 +51,7 @@ struct sum {
     uint64_t snapshots;
     uint64_t changes;
     uint64_t skipped;
+    uint64_t laps, missed;
     uint64_t largest_lag;
 };
 
@@ -63,6 +64,8 @@ static struct sum sum_up(const struct show_state *state, const struct source_sta
         sum.snapshots += view.snapshots;
         sum.changes += view.changes;
         sum.skipped += view.skipped;
+        sum.laps += view.laps;
+        sum.missed += view.missed;
         sum.live += view.live;
         uint64_t lag;
         if (lag_of(&view, source, &lag) && lag > sum.largest_lag)
@@ -173,6 +176,7 @@ static void add_watcher_json(struct text *line, const struct watcher_view *view,
     text_addf(line,
               "{\"name\":\"%s\",\"state\":\"%s\",\"snapshots\":%" PRIu64 ",\"entries\":%" PRIu64 ",\"changes\":%" PRIu64,
               view->name, view->state, view->snapshots, view->entries, view->changes);
+    text_addf(line, ",\"laps\":%" PRIu64 ",\"missed\":%" PRIu64, view->laps, view->missed);
     text_addf(line, ",\"skipped\":%" PRIu64 ",\"resets\":%" PRIu64 ",\"epoch\":\"%016" PRIx64 "\",\"index\":%" PRIu64,
               view->skipped, view->resets, view->position.epoch, view->position.index);
     uint64_t lag;
@@ -218,11 +222,12 @@ static void print_verdict_json(struct show *show, const struct show_state *state
     struct text line = {0};
     text_addf(&line,
               "{\"type\":\"verdict\",\"equal\":%s,\"watchers\":%zu,\"snapshots\":%" PRIu64 ",\"changes\":%" PRIu64
-              ",\"skipped\":%" PRIu64 ",\"overflows\":%" PRIu64 ",\"entries\":%zu,\"left_out\":%zu,\"wrong\":%zu"
+              ",\"skipped\":%" PRIu64 ",\"laps\":%" PRIu64 ",\"missed\":%" PRIu64 ",\"overflows\":%" PRIu64
+              ",\"entries\":%zu,\"left_out\":%zu,\"wrong\":%zu"
               ",\"in_motion\":%zu,\"rounds\":%u,\"differences\":[",
               verdict->wrong == 0 ? "true" : "false", watchers_count(state->watchers), sum.snapshots, sum.changes,
-              sum.skipped, source.resets, verdict->entries, verdict->left_out, verdict->wrong, verdict->in_motion,
-              verdict->rounds);
+              sum.skipped, sum.laps, sum.missed, source.resets, verdict->entries, verdict->left_out, verdict->wrong,
+              verdict->in_motion, verdict->rounds);
     const char *separator = "";
     char *rest = verdict->lines.bytes;
     for (char *one; rest && *rest && (one = strsep(&rest, "\n")); separator = ",") {
@@ -297,6 +302,9 @@ void show_verdict(struct show *show, const struct show_state *state, const struc
     text_addf(&text, "%zu watchers read %s snapshots and %s changes: no gap, no repeat", watchers_count(state->watchers),
               grouped(sum.snapshots), grouped(sum.changes));
     text_addf(&text, " (%s more were in a snapshot already)\n", grouped(sum.skipped));
+    if (sum.laps > 0)
+        text_addf(&text, "lapped %s times, by %s changes that nobody had to keep; a new snapshot followed each time\n",
+                  grouped(sum.laps), grouped(sum.missed));
     if (verdict->left_out > 0)
         text_addf(&text, "could not be read and counted as empty: %zu of the directories, such as %s\n", verdict->left_out,
                   verdict->left_out_one.bytes);

@@ -14,6 +14,14 @@
 #include "dirwatch_record.h"
 #include "dirwatch_watches.h"
 
+/* Small segments, so that limits may be small. */
+static const aether_buffer_options buffer_options = {.segment_bytes = SOURCE_LEAST_LIMIT / AETHER_LIMIT_SEGMENTS};
+
+/* A snapshot that nobody reads to its end holds no more of the live buffer than this. Who comes too late from it has missed
+ * something, and asks for a new one. */
+static const aether_cursor_options place_options = {
+    .start = AETHER_FROM_NEXT, .on_limit = AETHER_LAP, .limit_bytes = 4 * 1024 * 1024};
+
 /* How long a snapshot serves others. The cursor that keeps it also keeps every change since, so this is short. */
 #define SHARED_NS AETHER_MILLISECONDS(100)
 /* With so many records a batch is appended before another directory is entered, so that a large tree needs no huge segment.
@@ -169,7 +177,7 @@ static aether_status write_snapshot(struct source *source, aether_buffer *snapsh
 /* A buffer for a snapshot, which those who wait may begin to read. NULL: `why` says why. */
 static aether_buffer *publish_snapshot(struct source *source)
 {
-    aether_buffer *snapshot = aether_buffer_create(NULL);
+    aether_buffer *snapshot = aether_buffer_create(&buffer_options);
     aether_cursor *start = snapshot ? aether_cursor_open(snapshot, AETHER_FROM_OLDEST) : NULL;
     if (!start) {
         library_failed(source, "no buffer for a snapshot");
@@ -251,7 +259,7 @@ aether_status source_follow(struct source *source, aether_cursor **cursor)
     pthread_mutex_lock(&source->lock);
     aether_status status = why_no_snapshot(source);
     while (status == AETHER_OK && !source->snapshot) {
-        if (!source->place && !(source->place = aether_cursor_open(source->live, AETHER_FROM_NEXT))) {
+        if (!source->place && !(source->place = aether_cursor_open_with(source->live, &place_options))) {
             status = aether_error_status();
             break;
         }
@@ -279,7 +287,7 @@ static bool reset(struct source *source)
     aether_buffer *old = source->live;
     if (aether_buffer_end(old, AETHER_RESET) != AETHER_OK)
         return library_failed(source, "the live buffer could not be ended");
-    aether_buffer *live = aether_buffer_create(NULL);
+    aether_buffer *live = aether_buffer_create(&buffer_options);
     if (!live)
         return library_failed(source, "no new live buffer");
 
@@ -400,7 +408,7 @@ static bool start(struct source *source)
     source->wake = bell_create();
     if (source->wake < 0)
         return refuse(&source->why, "no eventfd to be had: %s", strerror(errno));
-    source->live = aether_buffer_create(NULL);
+    source->live = aether_buffer_create(&buffer_options);
     if (!source->live)
         return library_failed(source, "no live buffer");
     if (!scan_everything(source))

@@ -21,6 +21,9 @@ struct source;
 /* The sentinel files: when the source meets `MARK_PREFIX` and a number in the scratch tree, it appends a MARK. */
 #define MARK_PREFIX ".dirwatch-mark-"
 
+/* The least limit that a cursor on one of the source's buffers can have. */
+enum { SOURCE_LEAST_LIMIT = 64 * 1024 };
+
 struct source_options {
     const char *dirs[ROOTS];
     uint64_t overflow_after; /* for tests: act as if the queue overflowed whenever that many events were read; 0: never */

@@ -16,6 +16,7 @@ struct watcher {
     int64_t begins_ns;               /* const: comes so long after the start */
     int64_t visit_ns;                /* const: stays so long and goes; 0: stays */
     int64_t nap_ns;                  /* const: naps so long at a time; 0: never */
+    int64_t stuck_ns;                /* const: does not read for so long once it is live; 0: reads */
     pthread_t thread;
 
     /* The watcher's thread alone; main() may read `picture` while the watcher waits at a mark. */
@@ -26,6 +27,7 @@ struct watcher {
     uint64_t expected;         /* the index that has to come next; 0: the first live one */
     bool live;                 /* past the end of the snapshot */
     int64_t next_nap;
+    aether_cursor *reading; /* the one it reads from */
 
     /* Guarded by the lock. */
     pthread_mutex_t lock;
@@ -103,6 +105,30 @@ static void wait_at(struct watcher *watcher, uint64_t mark)
     while (watcher->released < mark && !watcher->stop)
         pthread_cond_wait(&watcher->changed, &watcher->lock);
     watcher->at_mark = 0;
+    pthread_mutex_unlock(&watcher->lock);
+}
+
+/*
+ * A watcher that hangs. It has a limit, so it costs the source no more memory than that: it is lapped, learns how much it
+ * missed, and asks for a new snapshot.
+ */
+static bool get_stuck(struct watcher *watcher)
+{
+    aether_status status = aether_cursor_set_limit(watcher->reading, AETHER_LAP, SOURCE_LEAST_LIMIT);
+    if (status != AETHER_OK)
+        return broken(watcher, "%s", aether_error());
+    rest(watcher, watcher->stuck_ns, "stuck");
+    return true;
+}
+
+static void count_lap(struct watcher *watcher, aether_cursor *cursor)
+{
+    aether_cursor_stats stats;
+    if (aether_cursor_get_stats(cursor, &stats) != AETHER_OK)
+        return;
+    pthread_mutex_lock(&watcher->lock);
+    watcher->view.laps++;
+    watcher->view.missed += stats.missed_items;
     pthread_mutex_unlock(&watcher->lock);
 }
 
@@ -211,6 +237,8 @@ static bool take_live_item(struct watcher *watcher, const aether_item *item, uin
         return broken(watcher, "item %" PRIu64 " came where %" PRIu64 " had to", item->index,
                       first ? after : watcher->expected);
     watcher->expected = item->index + 1;
+    if (first && watcher->stuck_ns != 0 && !get_stuck(watcher))
+        return false;
     if (item->index > watcher->watermark.index)
         return apply(watcher, item);
     pthread_mutex_lock(&watcher->lock);
@@ -235,6 +263,7 @@ static aether_status read_items(struct watcher *watcher, aether_cursor *cursor)
     int64_t leaves = watcher->visit_ns > 0 ? now_ns() + watcher->visit_ns : AETHER_FOREVER;
     watcher->live = false;
     watcher->expected = 1;
+    watcher->reading = cursor;
     for (;;) {
         nap_if_due(watcher);
         int64_t left = leaves == AETHER_FOREVER ? AETHER_FOREVER : leaves - now_ns();
@@ -247,6 +276,8 @@ static aether_status read_items(struct watcher *watcher, aether_cursor *cursor)
         aether_status status = aether_cursor_next(cursor, &item, left);
         if (status == AETHER_TIMEOUT)
             continue;
+        if (status == AETHER_LAGGED)
+            count_lap(watcher, cursor);
         if (status != AETHER_OK)
             return status;
         bool good = watcher->live ? take_live_item(watcher, &item, aether_cursor_position(cursor).epoch)
@@ -310,6 +341,8 @@ static void *watch(void *argument)
             watcher->view.resets++;
             pthread_mutex_unlock(&watcher->lock);
             break;
+        case AETHER_LAGGED: /* likewise */
+            break;
         case AETHER_CANCELLED: /* the end of the run */
         case AETHER_CLOSED:
         case AETHER_FAILED: /* the source says why */
@@ -325,19 +358,21 @@ static void *watch(void *argument)
 
 /* ------------------------------------------------------------------------------------------------------------- all */
 
-/* Every six watchers are alike. */
+/* Every seven watchers are alike. */
 static void assign(struct watcher *watcher, size_t number)
 {
-    static const char *const roles[] = {"early", "early", "late", "late", "sleepy", "visitor"};
-    size_t role = number % 6;
+    static const char *const roles[] = {"early", "early", "late", "late", "sleepy", "visitor", "stuck"};
+    size_t role = number % 7;
     int64_t step_ns = watcher->options.step_ns;
     snprintf(watcher->view.name, sizeof watcher->view.name, "%s-%zu", roles[role], number + 1);
     if (role == 2 || role == 3) /* these two come together, and share a snapshot */
-        watcher->begins_ns = step_ns * (int64_t)(number / 6 + 1);
+        watcher->begins_ns = step_ns * (int64_t)(number / 7 + 1);
     if (role == 4)
         watcher->nap_ns = step_ns * 3 / 4;
     if (role == 5)
         watcher->visit_ns = step_ns;
+    if (role == 6)
+        watcher->stuck_ns = step_ns * 2;
 }
 
 static int start(struct watcher *watcher)

@@ -240,7 +240,9 @@ AETHER_API AETHER_CHECKED aether_status aether_buffer_end(aether_buffer *buffer,
 /*
  * Ends the buffer by continuing where `at` stands, in another buffer: its readers go on there and do not notice. Takes `at`
  * over and closes it; on any failure `at` stays the caller's. `buffer` may be destroyed afterwards. The place is held, and
- * all that follows it, as long as a reader of `buffer` or the buffer itself may come to it.
+ * all that follows it, as long as a reader of `buffer` or the buffer itself may come to it. Where `at` may be lapped, no more
+ * is held than its limit: a reader of `buffer`, with a limit or without, that comes too late gets AETHER_LAGGED behind the first
+ * segment there, and goes on at the oldest.
  * The writer of `buffer` only, and nobody else may use `at`; the other buffer's writer goes on meanwhile. Takes a lock that
  * no reading or appending call takes.
  * AETHER_ENDED: `buffer` was ended or spliced before. AETHER_CIRCLE: the way from `at` on leads to `buffer`. AETHER_BUSY: as
@@ -319,6 +321,14 @@ static inline AETHER_CHECKED aether_cursor *aether_cursor_open_with(aether_buffe
  * AETHER_FORKED.
  */
 AETHER_API AETHER_CHECKED aether_cursor *aether_cursor_dup(aether_cursor *cursor);
+
+/*
+ * Changes the cursor's limit from where it stands on: as options.on_limit and options.limit_bytes of aether_cursor_open_with().
+ * For readers that first read something without a limit, a snapshot say. The cursor's own thread.
+ * AETHER_INVALID: no such limit. AETHER_NO_MEMORY: nothing has changed.
+ */
+AETHER_API AETHER_CHECKED aether_status aether_cursor_set_limit(aether_cursor *cursor, aether_on_limit on_limit,
+                                                                uint64_t limit_bytes);
 
 /* What a reader gets: borrowed until the next call on the cursor. `data` is aligned to 8 bytes and never NULL. */
 typedef struct aether_item {

@@ -29,7 +29,7 @@ struct aether_cursor {
     bool adrift;                    /* guard: the reader; all that would follow here is gone, with its buffer */
     struct aether_buffer *user_of;  /* guard: the reader; who is pinned is a user of segment->owner, while that is open */
     struct registry_node *node;     /* guard: the reader; in segment->owner's registry, or NULL */
-    struct limit limit;             /* const */
+    struct limit limit;             /* guard: the reader */
     struct watch *watch;            /* atomic: E17; the newest of its watches (buffer/poller.h), or NULL */
     uint64_t last_number;
     uint64_t last_index;

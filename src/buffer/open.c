@@ -131,9 +131,9 @@ static aether_status check_position(const struct aether_buffer *buffer, const ae
 }
 
 /* What the cursor wants, with the buffer's defaults filled in. */
-static aether_status complete(const struct aether_buffer *buffer, const aether_cursor_options *options, struct limit *limit)
+static aether_status complete(const struct aether_buffer *buffer, const aether_cursor_options *options, struct limit *limit,
+                              const char *call)
 {
-    static const char call[] = "aether_cursor_open_with";
     uint64_t least = (ae_segment_size(buffer->largest_room)) * AETHER_LIMIT_SEGMENTS;
     *limit = (struct limit){.bytes = options->limit_bytes != 0 ? options->limit_bytes : buffer->limit_bytes,
                             .policy = options->on_limit != 0 ? options->on_limit : buffer->on_limit};
@@ -209,7 +209,7 @@ aether_cursor *aether_cursor_open_sized(aether_buffer *buffer, const aether_curs
         memcpy(&options, given, size < sizeof options ? size : sizeof options);
     aether_range range = aether_buffer_range(buffer);
     struct aether_cursor *cursor = NULL;
-    if (check_position(buffer, &options) == AETHER_OK && complete(buffer, &options, &limit) == AETHER_OK)
+    if (check_position(buffer, &options) == AETHER_OK && complete(buffer, &options, &limit, "aether_cursor_open_with") == AETHER_OK)
         cursor = open_at(buffer, &options, &limit, &range);
     if (options.range != NULL)
         *options.range = range;
@@ -271,6 +271,54 @@ aether_cursor *aether_cursor_dup(aether_cursor *cursor)
     twin->patience = cursor->patience;
     twin->yields = cursor->yields;
     return twin;
+}
+
+/* --------------------------------------------------------------------------------------------------- another limit */
+
+/* From a count of chain to a pin, or back where the way on still leads from here. */
+static void hold_for(struct aether_cursor *cursor, int32_t policy)
+{
+    struct segment *segment = cursor->segment;
+    if (policy == AETHER_LAP && !cursor->pinned && ae_buffer_try_join(segment->owner)) {
+        ae_pin_hold(segment);
+        ae_chain_drop(segment);
+        cursor->pinned = true;
+        cursor->user_of = segment->owner;
+    } else if (policy != AETHER_LAP && cursor->pinned && ae_chain_take(segment)) {
+        struct aether_buffer *user_of = cursor->user_of;
+        cursor->pinned = false;
+        cursor->user_of = NULL;
+        ae_cursor_let_go(segment, true, user_of);
+    }
+}
+
+aether_status aether_cursor_set_limit(aether_cursor *cursor, aether_on_limit on_limit, uint64_t limit_bytes)
+{
+    static const char call[] = "aether_cursor_set_limit";
+    struct limit limit;
+    aether_status status = ae_cursor_refuse(cursor, call);
+    if (status != AETHER_OK)
+        return status;
+    struct segment *segment = cursor->segment;
+    aether_cursor_options options = {.on_limit = on_limit, .limit_bytes = limit_bytes, .label = cursor->limit.label};
+    status = complete(segment->owner, &options, &limit, call);
+    if (status != AETHER_OK)
+        return status;
+    struct registry_node *node = NULL;
+    if (ae_limit_is_registered(&limit)) {
+        uint64_t bytes = segment->offset + (uint64_t)(cursor->head.at - segment->memory);
+        node = ae_registry_add(segment->owner, &limit, bytes, cursor->head.number);
+        if (node == NULL)
+            return ae_fail(AETHER_NO_MEMORY, "%s: no memory for a place in the registry", call);
+    }
+    if (cursor->node != NULL)
+        ae_registry_remove(segment->owner, cursor->node);
+    cursor->node = node;
+    cursor->limit = limit;
+    if (limit.policy == AETHER_LAP)
+        ae_window_raise(segment->owner, limit.bytes);
+    hold_for(cursor, limit.policy);
+    return AETHER_OK;
 }
 
 /* ------------------------------------------------------------------------------------------------- closing, being told */
