@@ -6,7 +6,8 @@
  *
  *  --api inline: aether_inline_append() and aether_inline_next(), with the payload's size known when compiling
  *  --api plain:  aether_append() and aether_cursor_next()
- *  --batch N:    aether_append_batch() with either; plain readers then take runs of as many: aether_cursor_run()
+ *  --batch N:    aether_append_batch() with either
+ *  --run N:      plain readers take runs of up to N: aether_cursor_run(); as many as --batch unless it is given
  *
  * rate counts from the first append to the last reader's last item, append_rate to the writer's last append. With at most
  * one reader the writer is on processor 0 and the reader on processor 1; more readers are left to the scheduler.
@@ -21,7 +22,7 @@
 
 enum { BATCH_MAX = 1024, PAYLOAD_MAX = 4096, SPINS = 100 };
 
-static int64_t readers = 1, batch = 1, payload = 32, items = 20000000, bound_bytes = BENCH_BOUND_BYTES;
+static int64_t readers = 1, batch = 1, run_length, payload = 32, items = 20000000, bound_bytes = BENCH_BOUND_BYTES;
 static const char *api = "inline";
 static bool is_inline;
 static uint64_t total;
@@ -77,7 +78,7 @@ static void read_runs(struct reader *reader)
     aether_item run[BATCH_MAX];
     while (reader->read < total) {
         size_t count;
-        bench_ok(aether_cursor_run(reader->cursor, run, (size_t)batch, &count, AETHER_FOREVER), "aether_cursor_run");
+        bench_ok(aether_cursor_run(reader->cursor, run, (size_t)run_length, &count, AETHER_FOREVER), "aether_cursor_run");
         for (size_t i = 0; i < count; i++)
             check(reader, &run[i]);
     }
@@ -92,7 +93,7 @@ static void *read_all(void *argument)
     pthread_barrier_wait(&start);
     if (is_inline)
         read_inline(&reader);
-    else if (batch == 1)
+    else if (run_length == 1)
         read_plain(&reader);
     else
         read_runs(&reader);
@@ -189,6 +190,7 @@ static void configure(int argc, char **argv)
         {.name = "api", .text = &api, .help = "inline or plain"},
         {.name = "readers", .number = &readers, .help = "how many readers"},
         {.name = "batch", .number = &batch, .help = "items per append, 1 to 1024"},
+        {.name = "run", .number = &run_length, .help = "items that a plain reader takes at once, 1 to 1024; 0: --batch"},
         {.name = "payload", .number = &payload, .help = "bytes per item, 8 to 4096 by 8"},
         {.name = "items", .number = &items, .help = "items to write"},
         {.name = "bound-bytes", .number = &bound_bytes, .help = "how much a reader may leave unread"},
@@ -198,9 +200,11 @@ static void configure(int argc, char **argv)
     is_inline = strcmp(api, "inline") == 0;
     if (!is_inline && strcmp(api, "plain") != 0)
         bench_fail("--api %s: inline or plain", api);
-    if (batch < 1 || batch > BATCH_MAX || payload < 8 || payload > PAYLOAD_MAX || payload % 8 != 0 || readers > 1000 ||
-        items < 1)
-        bench_fail("--batch, --payload, --readers or --items is out of its range (--help)");
+    if (run_length == 0 || is_inline)
+        run_length = batch;
+    if (batch < 1 || batch > BATCH_MAX || run_length > BATCH_MAX || payload < 8 || payload > PAYLOAD_MAX ||
+        payload % 8 != 0 || readers > 1000 || items < 1)
+        bench_fail("--batch, --run, --payload, --readers or --items is out of its range (--help)");
     if (bench_smoke)
         items = 20000;
     total = (uint64_t)items;
@@ -239,6 +243,8 @@ int main(int argc, char **argv)
     bench_text("api", api);
     bench_count("readers", (uint64_t)readers);
     bench_count("batch", (uint64_t)batch);
+    if (!is_inline)
+        bench_count("run", (uint64_t)run_length);
     bench_count("payload", (uint64_t)payload);
     bench_count("items", total);
     bench_count("bound_bytes", (uint64_t)bound_bytes);

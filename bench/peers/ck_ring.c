@@ -1,129 +1,128 @@
 /*
- * The peer of bench/throughput.c: rings of Concurrency Kit, one writer, one ring for each reader.
- *
- * ck_ring_enqueue_spsc() and ck_ring_dequeue_spsc() with 32 bytes by value: it has no ring that several readers see whole,
- * so the writer enqueues every item once per reader. What is unread is bounded by the ring. Who finds it full or empty looks
- * again --spins times and then gives the processor away. The same numbers, checks and processors as for aether.
+ * The ring of Concurrency Kit for one writer and one reader, one for each reader: ck_ring_enqueue_spsc() and
+ * ck_ring_dequeue_spsc() with the payload by value. It has no ring that several readers see whole, so the writer enqueues
+ * every item once per reader. Who finds a ring full or empty looks again --spins times and then gives the processor away.
  */
+#include "peer.h"
+
 #include <ck_ring.h>
-#include <inttypes.h>
-#include <pthread.h>
 #include <stdlib.h>
 
-#include "../common.h"
-
-enum { PAYLOAD = 32, READERS_MAX = 64, BLOCK = 64 };
-
-struct event {
-    uint64_t number;
-    unsigned char rest[PAYLOAD - sizeof(uint64_t)];
+struct event8 {
+    unsigned char bytes[8];
 };
+struct event32 {
+    unsigned char bytes[32];
+};
+struct event256 {
+    unsigned char bytes[256];
+};
+CK_RING_PROTOTYPE(event8, event8)
+CK_RING_PROTOTYPE(event32, event32)
+CK_RING_PROTOTYPE(event256, event256)
 
-CK_RING_PROTOTYPE(event, event)
-
-static int64_t readers = 1, ring_size = 4096, items = 20000000, spins = 1000;
-
-/* A reader and its ring. */
-struct reader {
+/* A reader's ring. */
+struct queue {
     _Alignas(128) ck_ring_t ring;
-    _Alignas(128) struct event *slots;
-    pthread_t thread;
-    uint64_t read;   /* items that carried the number that was due */
-    uint64_t end_ns; /* when the last one was read */
+    _Alignas(128) void *slots;
 };
 
-static pthread_barrier_t start;
-
-static void *read_all(void *argument)
+/* Inlined with constant sizes, as everything with a `size` here. */
+static inline __attribute__((always_inline)) bool enqueue(struct queue *queue, const void *event, size_t size)
 {
-    struct reader *reader = argument;
-    uint64_t total = (uint64_t)items, read = 0;
+    switch (size) {
+    case 8:
+        return ck_ring_enqueue_spsc_event8(&queue->ring, queue->slots, (struct event8 *)event);
+    case 32:
+        return ck_ring_enqueue_spsc_event32(&queue->ring, queue->slots, (struct event32 *)event);
+    default:
+        return ck_ring_enqueue_spsc_event256(&queue->ring, queue->slots, (struct event256 *)event);
+    }
+}
+
+static inline __attribute__((always_inline)) bool dequeue(struct queue *queue, void *event, size_t size)
+{
+    switch (size) {
+    case 8:
+        return ck_ring_dequeue_spsc_event8(&queue->ring, queue->slots, event);
+    case 32:
+        return ck_ring_dequeue_spsc_event32(&queue->ring, queue->slots, event);
+    default:
+        return ck_ring_dequeue_spsc_event256(&queue->ring, queue->slots, event);
+    }
+}
+
+static inline __attribute__((always_inline)) uint64_t read_sized(struct queue *queue, size_t size)
+{
+    uint64_t total = (uint64_t)peer_items, read = 0;
     uint32_t looks = 0;
-    if (readers == 1)
-        bench_pin(1);
-    pthread_barrier_wait(&start);
     while (read < total) {
-        struct event event;
-        while (!ck_ring_dequeue_spsc_event(&reader->ring, reader->slots, &event))
-            bench_look_again(&looks, (uint32_t)spins);
-        if (__builtin_expect(event.number != read + 1, 0))
-            bench_fail("a reader wanted item %" PRIu64 " and got %" PRIu64, read + 1, event.number);
-        read++;
+        _Alignas(8) unsigned char event[256];
+        while (!dequeue(queue, event, size))
+            peer_look_again(&looks);
+        peer_check(event, read++);
     }
-    reader->end_ns = bench_now_ns();
-    reader->read = read;
-    return NULL;
+    return read;
 }
 
-static void write_all(struct reader *reader)
+static uint64_t read_all(struct peer_reader *reader)
 {
-    static struct event events[BLOCK]; /* numbered a block ahead, as for aether */
-    uint64_t total = (uint64_t)items;
+    return peer_payload == 8    ? read_sized(reader->queue, 8)
+           : peer_payload == 32 ? read_sized(reader->queue, 32)
+                                : read_sized(reader->queue, 256);
+}
+
+static inline __attribute__((always_inline)) void write_sized(struct peer_reader *readers, size_t size)
+{
     uint32_t looks = 0;
-    for (uint64_t written = 0; written < total;) {
-        size_t count = total - written < BLOCK ? (size_t)(total - written) : BLOCK;
-        for (size_t i = 0; i < count; i++)
-            events[i].number = ++written;
-        for (size_t i = 0; i < count; i++)
-            for (int64_t r = 0; r < readers; r++)
-                while (!ck_ring_enqueue_spsc_event(&reader[r].ring, reader[r].slots, &events[i]))
-                    bench_look_again(&looks, (uint32_t)spins);
+    for (uint64_t written = 0; written < (uint64_t)peer_items;) {
+        size_t count = peer_number_events(written);
+        const unsigned char *event = peer_events;
+        for (size_t i = 0; i < count; i++, event += size)
+            for (int64_t r = 0; r < peer_readers; r++)
+                while (!enqueue(readers[r].queue, event, size))
+                    peer_look_again(&looks);
+        written += count;
     }
 }
 
-static void configure(int argc, char **argv)
+static void write_all(struct peer_reader *readers)
 {
-    const struct bench_option options[] = {
-        {.name = "readers", .number = &readers, .help = "how many readers, 1 to 64"},
-        {.name = "ring", .number = &ring_size, .help = "slots of a ring, a power of two"},
-        {.name = "items", .number = &items, .help = "items to write"},
-        {.name = "spins", .number = &spins, .help = "looks before the processor is given away"},
-        {0},
-    };
-    bench_options(argc, argv, "how many items a second go through rings of Concurrency Kit?", options);
-    if (readers < 1 || readers > READERS_MAX || ring_size < 4 || ring_size > 1 << 24 || (ring_size & (ring_size - 1)) != 0)
-        bench_fail("--readers or --ring is out of its range (--help)");
-    if (bench_smoke)
-        items = 20000;
+    if (peer_payload == 8)
+        write_sized(readers, 8);
+    else if (peer_payload == 32)
+        write_sized(readers, 32);
+    else
+        write_sized(readers, 256);
+}
+
+static void open_all(struct peer_reader *readers)
+{
+    for (int64_t i = 0; i < peer_readers; i++) {
+        struct queue *queue = readers[i].queue = bench_memory(1, sizeof *queue);
+        ck_ring_init(&queue->ring, (unsigned)peer_ring);
+        queue->slots = bench_memory((size_t)peer_ring, (size_t)peer_payload);
+    }
+}
+
+static void close_all(struct peer_reader *readers)
+{
+    for (int64_t i = 0; i < peer_readers; i++) {
+        struct queue *queue = readers[i].queue;
+        free(queue->slots);
+        free(queue);
+    }
 }
 
 int main(int argc, char **argv)
 {
-    configure(argc, argv);
-    struct reader *reader = bench_memory((size_t)readers, sizeof *reader);
-    pthread_barrier_init(&start, NULL, (unsigned)readers + 1);
-    for (int64_t i = 0; i < readers; i++) {
-        ck_ring_init(&reader[i].ring, (unsigned)ring_size);
-        reader[i].slots = bench_memory((size_t)ring_size, sizeof(struct event));
-        if (pthread_create(&reader[i].thread, NULL, read_all, &reader[i]) != 0)
-            bench_fail("cannot start a thread");
-    }
-    if (readers == 1)
-        bench_pin(0);
-    pthread_barrier_wait(&start);
-    uint64_t begin_ns = bench_now_ns();
-    write_all(reader);
-    uint64_t written_ns = bench_now_ns(), end_ns = written_ns, lost = 0;
-    for (int64_t i = 0; i < readers; i++) {
-        pthread_join(reader[i].thread, NULL);
-        lost += (uint64_t)items - reader[i].read;
-        if (reader[i].end_ns > end_ns)
-            end_ns = reader[i].end_ns;
-        free(reader[i].slots);
-    }
-
-    bench_begin("ck_ring");
-    bench_count("readers", (uint64_t)readers);
-    bench_count("batch", 1);
-    bench_count("payload", PAYLOAD);
-    bench_count("items", (uint64_t)items);
-    bench_count("ring", (uint64_t)ring_size);
-    bench_measured();
-    bench_real("rate_m_per_s", (double)items * 1e3 / (double)(end_ns - begin_ns));
-    bench_real("append_rate_m_per_s", (double)items * 1e3 / (double)(written_ns - begin_ns));
-    bench_count("lost", lost);
-    bench_end();
-    pthread_barrier_destroy(&start);
-    free(reader);
-    return lost != 0;
+    static const struct peer ck_ring = {
+        .name = "ck_ring",
+        .question = "how many items a second go through rings of Concurrency Kit?",
+        .open = open_all,
+        .write = write_all,
+        .read = read_all,
+        .close = close_all,
+    };
+    return peer_main(argc, argv, &ck_ring);
 }

@@ -1,0 +1,222 @@
+"""What is measured, and what is wanted of it: the series of bench/run.py and its table of targets."""
+
+import os
+import shutil
+from dataclasses import dataclass, field
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BUILD = os.path.join(ROOT, "build", "bench")
+JAVA = "/usr/share/java"
+PROCESSORS = len(os.sched_getaffinity(0))
+BOUND_BYTES = 48 * 64 * 1024  # BENCH_BOUND_BYTES of common.h
+READERS = (0, 1, 3, 10)
+PAYLOADS = (8, 32, 256)
+RATE = "rate_m_per_s"
+
+
+@dataclass
+class Series:
+    """One program with its arguments, and what its rounds said."""
+
+    group: str
+    name: str
+    command: list
+    figures: dict  # key -> unit
+    peer: str = None  # whose throughput it is
+    needs: tuple = ()  # files beside the program
+    items: int = None  # how many scouting begins with; None: the arguments say how many there are
+    variants: tuple = ({},)  # of the arguments: scouting finds the best
+    oversubscribed: bool = False  # more threads than processors
+    scouted: list = field(default_factory=list)  # the variants with their rates
+    config: dict = None  # as the program says it
+    results: list = field(default_factory=list)  # of each round: what was measured
+
+    def missing(self):
+        """A file that it needs and that is not there, or None."""
+        if not shutil.which(self.command[0]):
+            return self.command[0]
+        return next((path for path in self.needs if not os.path.exists(path)), None)
+
+    def values(self, key):
+        return [result[key] for result in self.results]
+
+
+@dataclass
+class Target:
+    """What a figure should be, or its ratio to another one of the same round. Of several series the best one counts."""
+
+    name: str
+    figure: tuple  # (names of serieses, key)
+    to: tuple  # the same, or None
+    at_least: float = None
+    at_most: float = None
+    unit: str = "times"
+
+
+def arguments_of(options):
+    return [text for key, value in options.items() for text in ("--" + key.replace("_", "-"), str(value))]
+
+
+def program(name, **options):
+    return [os.path.join(BUILD, "bench", name), "--json", *arguments_of(options)]
+
+
+# ------------------------------------------------------------------------------------------------------------ throughput
+
+def race_name(peer, readers, payload=32, batch=1):
+    return f"{peer} readers={readers} batch={batch} payload={payload}"
+
+
+def race(peer, readers, payload, batch, command, items=500_000, **more):
+    """The series of one peer's throughput."""
+    return Series(f"throughput-{readers}-{payload}", race_name(peer, readers, payload, batch), command,
+                  {RATE: "M items/s"}, peer=peer, items=items, oversubscribed=readers + 1 > PROCESSORS, **more)
+
+
+def rings(payload):
+    """The sizes of rings that are tried. What is unread stays within the bound that all share."""
+    return [1 << n for n in range(10, 17) if (1 << n) * (payload + 8) <= BOUND_BYTES]
+
+
+def aether_series(readers, payload):
+    for api in ("inline", "plain"):
+        for batch in (1, 64):
+            yield race(f"aether {api}", readers, payload, batch,
+                       program("throughput", api=api, readers=readers, batch=batch, payload=payload))
+    if readers == 1:
+        yield race("aether plain run=64", readers, payload, 1,
+                   program("throughput", api="plain", readers=readers, run=64, payload=payload))
+
+
+def queue_series(name, readers, payload, batches=(1,), **more):
+    """A peer in C, with a queue for each reader."""
+    for batch in batches if readers else ():
+        yield race(name, readers, payload, batch,
+                   program(f"peers/{name}", readers=readers, payload=payload, batch=batch),
+                   variants=[{"ring": ring} for ring in rings(payload)], **more)
+
+
+def golist_series(readers, payload):
+    yield race("golist", readers, payload, 1,
+               [os.path.join(BUILD, "golist"), "--json", *arguments_of({"readers": readers, "payload": payload})],
+               items=200_000)
+
+
+def disruptor_waits(readers):
+    """The ways to wait. Without a reader nobody does; who spins without end wants a processor of its own."""
+    if readers == 0:
+        return ["busy-spin"]
+    return ["yielding", "blocking"] if readers + 1 > PROCESSORS else ["busy-spin", "yielding", "blocking"]
+
+
+def disruptor_series(readers, payload):
+    """With 32 bytes each way to wait has a row, otherwise the best one is found with the size of the ring."""
+    classes, jar = os.path.join(BUILD, "disruptor"), os.path.join(JAVA, "disruptor.jar")
+    waits = disruptor_waits(readers)
+    rows = {f"disruptor {wait}": [wait] for wait in waits} if payload == 32 and readers else {"disruptor": waits}
+    for batch in (1, 64):
+        for peer, row in rows.items():
+            yield race(peer, readers, payload, batch,
+                       ["java", "-cp", f"{classes}:{jar}", "DisruptorPeer", "--json",
+                        *arguments_of({"readers": readers, "batch": batch, "payload": payload})],
+                       items=2_000_000, needs=(os.path.join(classes, "DisruptorPeer.class"), jar),
+                       variants=[{"wait": wait, "ring": ring} for wait in row for ring in rings(payload)])
+
+
+def yardstick_series(readers, payload, path):
+    for batch in (1, 64) if payload == 32 else ():
+        yield race("yardstick", readers, payload, batch, [path, str(readers), "20000000", str(batch), "100", "48"],
+                   items=None)
+
+
+def throughput_series(yardstick):
+    for readers in READERS:
+        for payload in PAYLOADS:
+            yield from aether_series(readers, payload)
+            if yardstick:
+                yield from yardstick_series(readers, payload, yardstick)
+            yield from disruptor_series(readers, payload)
+            yield from queue_series("ck_ring", readers, payload)
+            yield from queue_series("ck_fifo", readers, payload)
+            yield from queue_series("wfcqueue", readers, payload, batches=(1, 64))
+            yield from golist_series(readers, payload)
+
+
+# ------------------------------------------------------------------------------------------------------------- the others
+
+def other_series(quick):
+    for api in ("inline", "plain"):
+        yield Series("syscalls", f"syscalls {api}", program("syscalls", api=api, items=10_000_000),
+                     {"writer_calls": "calls"})
+    yield Series("wake", "wake", program("wake", samples=500 if quick else 2000),
+                 {key: "ns" for key in ("aether_p50_ns", "aether_p99_ns", "futex_p50_ns", "futex_p99_ns")})
+    for then in ("again", "stay"):
+        yield Series("herd", f"herd then={then}", program("herd", then=then, rounds=5 if quick else 15),
+                     {f"{who}_p50_ns": "ns" for who in ("one_inside", "many_inside", "bare_inside", "many_first",
+                                                        "bare_first", "many_last", "bare_last")})
+    yield Series("open_close", "open_close", program("open_close"),
+                 {"idle_ns": "ns", "busy_ns": "ns", "writer_alone_m_per_s": "M items/s",
+                  "writer_meanwhile_m_per_s": "M items/s"})
+    yield Series("drop_chain", "drop_chain", program("drop_chain"),
+                 {key: "us" for key in ("longest_before_us", "longest_after_us", "longest_any_after_us", "close_us")})
+    for payload in (8, 32, 100, 1000):
+        figures = {"item_bytes": "bytes"}
+        if payload == 32:
+            figures["empty_bytes"] = "bytes"
+        yield Series("memory", f"memory payload={payload}", program("memory", payload=payload, items=500_000), figures)
+
+
+# ----------------------------------------------------------------------------------------------------------- the targets
+
+DISRUPTOR = ("disruptor busy-spin", "disruptor yielding", "disruptor blocking")
+
+
+def races(peers, *what):
+    return [race_name(peer, *what) for peer in peers]
+
+
+def throughput_targets():
+    def target(name, of, to, at_least):
+        return Target(name, (of, RATE), (to, RATE), at_least=at_least)
+
+    inline, plain, golist, ck_ring, yardstick = ["aether inline"], ["aether plain"], ["golist"], ["ck_ring"], ["yardstick"]
+    either = [*DISRUPTOR, *ck_ring]
+    runs = [*races(inline, 1, 8), *races(inline, 1, 8, 64), *races(plain, 1, 8, 64), *races(["aether plain run=64"], 1, 8)]
+    return [
+        target("append, no reader, inline / Go list", races(inline, 0), races(golist, 0), 80),
+        target("append, no reader, plain / Go list", races(plain, 0), races(golist, 0), 25),
+        target("1 reader, inline / ck_ring", races(inline, 1), races(ck_ring, 1), 3.5),
+        target("1 reader, plain / ck_ring", races(plain, 1), races(ck_ring, 1), 1.2),
+        target("1 reader, inline / best of Disruptor, ck_ring", races(inline, 1), races(either, 1), 3.5),
+        target("1 reader, plain / best of Disruptor, ck_ring", races(plain, 1), races(either, 1), 1.2),
+        target("1 reader, batches of 64, inline / Disruptor", races(inline, 1, 32, 64), races(DISRUPTOR, 1, 32, 64), 1.2),
+        target("1 reader, batches of 64, plain / Disruptor", races(plain, 1, 32, 64), races(DISRUPTOR, 1, 32, 64), 1.2),
+        target("3 readers, inline / Disruptor", races(inline, 3), races(DISRUPTOR, 3), 2.5),
+        target("10 readers, inline / Disruptor", races(inline, 10), races(DISRUPTOR, 10), 1.6),
+        target("10 readers, inline / Go list", races(inline, 10), races(golist, 10), 40),
+        target("1 reader, runs of 8 bytes / ck_ring", runs, races(ck_ring, 1, 8), 8),
+        target("no reader, inline / yardstick", races(inline, 0), races(yardstick, 0), 0.85),
+        target("1 reader, inline / yardstick", races(inline, 1), races(yardstick, 1), 0.85),
+    ]
+
+
+def targets():
+    return throughput_targets() + [
+        Target("system calls of the writer, inline", (["syscalls inline"], "writer_calls"), None, at_most=0, unit="calls"),
+        Target("system calls of the writer, plain", (["syscalls plain"], "writer_calls"), None, at_most=0, unit="calls"),
+        Target("1 sleeping reader, publish until it runs / futex", (["wake"], "aether_p50_ns"),
+               (["wake"], "futex_p50_ns"), at_most=1.15),
+        Target("1,000 sleeping readers, inside append / 1 of them", (["herd then=again"], "many_inside_p50_ns"),
+               (["herd then=again"], "one_inside_p50_ns"), at_most=5),
+        Target("the last of 1,000 awake / wake-all", (["herd then=again"], "many_last_p50_ns"),
+               (["herd then=again"], "bare_last_p50_ns"), at_most=1.25),
+        Target("the same, while the woken stay up / wake-all", (["herd then=stay"], "many_last_p50_ns"),
+               (["herd then=stay"], "bare_last_p50_ns"), at_most=1.25),
+        Target("open and close a cursor, quiet", (["open_close"], "idle_ns"), None, at_most=30, unit="ns"),
+        Target("open and close a cursor, busy writer", (["open_close"], "busy_ns"), None, at_most=500, unit="ns"),
+        Target("longest append after a chain was dropped", (["drop_chain"], "longest_after_us"), None, at_most=100,
+               unit="us"),
+        Target("memory per kept item of 32 bytes", (["memory payload=32"], "item_bytes"), None, at_most=48, unit="bytes"),
+        Target("memory of an empty buffer with a cursor", (["memory payload=32"], "empty_bytes"), None, at_most=2048,
+               unit="bytes"),
+    ]
