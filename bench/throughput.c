@@ -7,6 +7,7 @@
  *  --api inline: aether_inline_append() and aether_inline_next(), with the payload's size known when compiling
  *  --api plain:  aether_append() and aether_cursor_next()
  *  --batch N:    aether_append_batch() with either
+ *  --limit NAME: none, or lap, wait, refuse: cursors with a limit of 16 MiB, which the bound keeps out of reach
  *  --run N:      plain readers take runs of up to N: aether_cursor_run(); as many as --batch unless it is given
  *
  * rate counts from the first append to the last reader's last item, append_rate to the writer's last append. With at most
@@ -20,10 +21,10 @@
 #include "aether/inline.h"
 #include "common.h"
 
-enum { BATCH_MAX = 1024, PAYLOAD_MAX = 4096, SPINS = 100 };
+enum { BATCH_MAX = 1024, PAYLOAD_MAX = 4096, SPINS = 100, LIMIT_BYTES = 16 * 1024 * 1024 };
 
 static int64_t readers = 1, batch = 1, run_length, payload = 32, items = 20000000, bound_bytes = BENCH_BOUND_BYTES;
-static const char *api = "inline";
+static const char *api = "inline", *limit = "none";
 static bool is_inline;
 static uint64_t total;
 
@@ -165,7 +166,7 @@ static void write_all(aether_buffer *buffer)
 {
     static aether_payload payloads[BATCH_MAX];
     for (size_t i = 0; i < (size_t)batch; i++)
-        payloads[i] = (aether_payload){events + i * (size_t)payload, (size_t)payload, 0};
+        payloads[i] = (aether_payload){.data = events + i * (size_t)payload, .size = (size_t)payload};
     uint64_t bound = bench_bound(bound_bytes, (size_t)payload), block = batch > 1 ? (uint64_t)batch : BLOCK;
     for (uint64_t written = 0; written < total;) {
         if (written % BENCH_STEP < block)
@@ -188,6 +189,7 @@ static void configure(int argc, char **argv)
 {
     const struct bench_option options[] = {
         {.name = "api", .text = &api, .help = "inline or plain"},
+        {.name = "limit", .text = &limit, .help = "none, lap, wait or refuse"},
         {.name = "readers", .number = &readers, .help = "how many readers"},
         {.name = "batch", .number = &batch, .help = "items per append, 1 to 1024"},
         {.name = "run", .number = &run_length, .help = "items that a plain reader takes at once, 1 to 1024; 0: --batch"},
@@ -210,6 +212,18 @@ static void configure(int argc, char **argv)
     total = (uint64_t)items;
 }
 
+static aether_cursor *open_cursor(aether_buffer *buffer)
+{
+    static const char *const names[] = {"none", "lap", "wait", "refuse"}; /* in the order of aether_on_limit */
+    aether_on_limit on_limit = 0;
+    while (strcmp(limit, names[on_limit]) != 0)
+        if (++on_limit > AETHER_REFUSE)
+            bench_fail("--limit %s: none, lap, wait or refuse", limit);
+    aether_cursor_options options = {.start = AETHER_FROM_NEXT, .on_limit = on_limit};
+    options.limit_bytes = on_limit == 0 ? AETHER_UNLIMITED : LIMIT_BYTES;
+    return bench_handle(aether_cursor_open_with(buffer, &options), "aether_cursor_open_with");
+}
+
 int main(int argc, char **argv)
 {
     configure(argc, argv);
@@ -219,7 +233,7 @@ int main(int argc, char **argv)
     struct reader *reader = bench_memory((size_t)readers, sizeof *reader);
     pthread_barrier_init(&start, NULL, (unsigned)readers + 1);
     for (int64_t i = 0; i < readers; i++) {
-        reader[i].cursor = bench_handle(aether_cursor_open(buffer, AETHER_FROM_NEXT), "aether_cursor_open");
+        reader[i].cursor = open_cursor(buffer);
         reader[i].progress = &progress[i];
         if (pthread_create(&reader[i].thread, NULL, read_all, &reader[i]) != 0)
             bench_fail("cannot start a thread");
@@ -245,6 +259,7 @@ int main(int argc, char **argv)
     bench_count("batch", (uint64_t)batch);
     if (!is_inline)
         bench_count("run", (uint64_t)run_length);
+    bench_text("limit", limit);
     bench_count("payload", (uint64_t)payload);
     bench_count("items", total);
     bench_count("bound_bytes", (uint64_t)bound_bytes);

@@ -82,6 +82,7 @@
     AE_EDGE(E15_WAITS, E15, load)                                                                                           \
     AE_EDGE(E15_WAKE, E15, both)                                                                                            \
     AE_EDGE(E15_MARK, E15, store)                                                                                           \
+    AE_EDGE(E15_WANTED, E15, store)                                                                                         \
     AE_EDGE(E15_SCAN, E15, load)                                                                                            \
     AE_EDGE(E15_CANCEL, E15, both)                                                                                          \
     AE_EDGE(E16_PUSH, E16, store)                                                                                           \

@@ -209,7 +209,8 @@ aether_cursor *aether_cursor_open_sized(aether_buffer *buffer, const aether_curs
         memcpy(&options, given, size < sizeof options ? size : sizeof options);
     aether_range range = aether_buffer_range(buffer);
     struct aether_cursor *cursor = NULL;
-    if (check_position(buffer, &options) == AETHER_OK && complete(buffer, &options, &limit, "aether_cursor_open_with") == AETHER_OK)
+    if (check_position(buffer, &options) == AETHER_OK &&
+        complete(buffer, &options, &limit, "aether_cursor_open_with") == AETHER_OK)
         cursor = open_at(buffer, &options, &limit, &range);
     if (options.range != NULL)
         *options.range = range;

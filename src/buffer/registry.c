@@ -30,6 +30,7 @@ static void fill(struct registry_node *node, const struct limit *limit)
     AE_STORE(R1_NUMBER, &node->policy, limit->policy, relaxed);  /* R1 */
     AE_STORE(R1_NUMBER, &node->limit, limit->bytes, relaxed);    /* R1 */
     AE_STORE(R1_NUMBER, &node->thread, 0, relaxed);              /* R1: nobody has read yet */
+    AE_STORE(E15_WANTED, &node->wanted, 0, relaxed);             /* E15, relaxed: no wake-up is left out */
 }
 
 static void copy_label(const struct registry_node *node, char label[static AE_LABEL_BYTES])
@@ -129,7 +130,8 @@ void ae_registry_tell(struct aether_buffer *buffer, struct registry_node *node, 
         AE_STORE(E15_PLACE, &node->bytes, bytes, seq_cst);
         waits = AE_LOAD(E15_WAITS, &buffer->waits, seq_cst);
     }
-    if (AE_UNLIKELY(waits != 0))
+    /* E15, relaxed: an older one is smaller, which costs a wake-up and loses none. */
+    if (AE_UNLIKELY(waits != 0) && bytes >= AE_LOAD(E15_WAITS, &node->wanted, relaxed))
         ae_registry_wake(buffer);
 }
 
@@ -155,20 +157,36 @@ static aether_status judge(const struct registry_node *node, uint64_t limit, uin
     return AE_LOAD(R1_NUMBER, &node->thread, relaxed) == this_thread() ? AETHER_WOULD_BLOCK : WAIT_FOR_READER; /* R1 */
 }
 
-static struct verdict look(struct aether_buffer *buffer, uint64_t item, uint64_t more)
+/*
+ * A writer that has to wait waits for a quarter of the limit, or half of what there can be: one wake-up for each segment
+ * that is read would cost more than the appends.
+ */
+static uint64_t slack(uint64_t limit, uint64_t more)
+{
+    uint64_t half = limit > more ? (limit - more) / 2 : 0;
+    return half < limit / 4 ? half : limit / 4;
+}
+
+/* Looks at all nodes, and tells those that the writer is to wait for how much of them it wants read. */
+static struct verdict look(struct aether_buffer *buffer, uint64_t item, uint64_t more, bool waiting)
 {
     struct verdict verdict = {AETHER_OK, NULL, 0};
     uint64_t published = ae_writer_bytes(buffer);
     /* E16: pairs with E16_PUSH. */
-    const struct registry_node *node = AE_LOAD(E16_LOAD, &buffer->nodes, acquire);
+    struct registry_node *node = AE_LOAD(E16_LOAD, &buffer->nodes, acquire);
     for (; node != NULL; node = node->next) {
         /* E16: pairs with E16_USE. */
         if (AE_LOAD(E16_LOAD, &node->in_use, seq_cst) == 0 || !is_limiting(AE_LOAD(R1_NUMBER, &node->policy, relaxed)))
             continue;
         /* E15: pairs with E15_PLACE. */
         uint64_t read = AE_LOAD(E15_SCAN, &node->bytes, seq_cst);
-        uint64_t limit = AE_LOAD(R1_NUMBER, &node->limit, relaxed); /* R1 */
-        aether_status status = judge(node, limit, published - read + more, item);
+        uint64_t limit = AE_LOAD(R1_NUMBER, &node->limit, relaxed);                        /* R1 */
+        bool waits = waiting && AE_LOAD(R1_NUMBER, &node->policy, relaxed) == AETHER_WAIT; /* R1 */
+        uint64_t extra = waits ? slack(limit, more) : 0;
+        aether_status status = judge(node, limit, published - read + more + extra, item);
+        if (status == WAIT_FOR_READER)
+            /* E15: pairs with the load in ae_registry_tell(). Above 0, since more than the limit would be unread. */
+            AE_STORE(E15_WANTED, &node->wanted, published + more + slack(limit, more) - limit, seq_cst);
         if (status == AETHER_OK || (status == WAIT_FOR_READER && verdict.node != NULL))
             continue;
         verdict = (struct verdict){status, node, limit};
@@ -208,7 +226,7 @@ static aether_status wait_once(struct aether_buffer *buffer, uint64_t item, uint
     /* E15: with E15_SCAN against E15_PLACE and E15_WAITS. */
     AE_STORE(E15_MARK, &buffer->waits, 1, seq_cst);
     bool sure = ae_barrier_heavy(); /* E15: after the mark, before the look */
-    *verdict = look(buffer, item, more);
+    *verdict = look(buffer, item, more, true);
     aether_status status = verdict->status;
     if (status == WAIT_FOR_READER && AE_LOAD(E15_CANCEL, &buffer->cancelled, seq_cst) != 0) /* E15: pairs with itself */
         status = AETHER_CANCELLED;
@@ -225,7 +243,7 @@ aether_status ae_registry_admit(struct aether_buffer *buffer, uint64_t item, uin
     /* E16: pairs with itself. */
     if (AE_LOAD(E16_COUNT, &buffer->limiting, acquire) == 0)
         return AETHER_OK;
-    struct verdict verdict = look(buffer, item, more);
+    struct verdict verdict = look(buffer, item, more, false);
     aether_status status = verdict.status;
     if (status == WAIT_FOR_READER) {
         int64_t deadline = ae_deadline(buffer->wait_ns);
