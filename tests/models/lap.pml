@@ -1,6 +1,64 @@
 /*
- * Lap: cursors with and without a limit on one buffer. One writer that rolls through recycled segments and lets `oldest`
- * follow; readers without a limit, which are counted in `chain`; readers that may be lapped, which are counted in `pins`.
+ * Lap: cursors with and without a limit on one buffer. One writer rolls through recycled segments and lets `oldest` follow;
+ * readers without a limit are counted in `chain`, readers that may be lapped in `pins`.
+ *
+ * What is modelled
+ *      the counts    chain and pins, drop_chain() along the links: fall to 0, look at the pins and mark the segment as lapped,
+ *                    cut, unpin, go on. A death takes the mark back
+ *      oldest        moves at rolls only, when pins, chain and `lapped` say that nobody is held back by it or when the
+ *                    largest limit is exceeded: count in the next, store, look again, go back or let go
+ *      opening       at next and at oldest, of both kinds: count, look again. The largest limit is raised before the pin
+ *      crossing      of both kinds; what a lap reader does that finds its segment cut
+ *      users         the handle and the lap cursors: the last one drops current and oldest
+ *
+ * It is the protocol of cursors that may be lapped, over ae_chain_take(), ae_chain_drop(), roll(), advance_oldest() and
+ * cross(). open.pml has the edges below it (E1, E4 to E9), so here a segment is taken, born and published in one step.
+ * Readers before CHAINS have no limit, the others have LIMIT (the last one LIMIT_2), counted in segments, which hold one item
+ * each. A reader without a limit may leave anywhere, with -DEARLY any. The writer ends when ORDINALS are published, or when
+ * no memory is free.
+ *
+ * The machine is sequentially consistent, as the text is for the opens and rolls; what a weaker order would do there is
+ * written out: a load before the store or the read-modify-write in front of it (LOOK_FIRST, RELAXED_OPEN, RELAXED_CROSS,
+ * PLAIN_LOOK). A relaxed pin has two halves: it reads the count, the load behind it comes, then the count is written. In
+ * between other read-modify-writes of that count wait, as they would take the reservation away; loads see the old count.
+ *
+ * What is claimed
+ *      wrong_item            who stands in a segment is in the life that follows on what it has read
+ *      wrong_place           who opens at oldest stands in what is or was the oldest
+ *      lagged_within_limit   who is told that it lagged has missed only what is behind the last LIMIT segments
+ *      holds_too_much        after a roll, oldest is not behind the largest limit (or KEEP)
+ *      negative_miss, miscounted     a lapped reader goes on ahead; what it was handed and what it missed is all there was
+ *      cut_twice             chain falls to 0 once in a life
+ *      oldest_dangles        current and oldest are alive
+ *      no_such_count, no_link, freed_twice, freed_under_holder      as in open.pml
+ *      lapped_stays, leaked  at the end nothing is marked, and all segments are free
+ *
+ * What is left out: splices, targets and kinds of links; cursors that wait or refuse; readers with a limit below the largest
+ * that move themselves forward; retention in bytes (KEEP is segments); several items in a segment; at most 4 steps of
+ * oldest per roll (there are fewer here); events; E11.
+ *
+ * Wrong variants, one -D each; tests/models/run says which claim each must break:
+ *      TAKE_FROM_ZERO      the opener without a limit adds, whether or not chain is 0
+ *      UNPIN_BEFORE_CUT    the common pin is dropped before the link is cut
+ *      NO_RECHECK          the opener does not look at current or oldest again
+ *      NO_RECHECK_CROSS    a lap reader that crosses does not look at the link again
+ *      ADD_CROSS           ... and adds to pins, whether or not they are 0
+ *      NO_CHAIN_LOOK       oldest moves on without a look at chain
+ *      NO_LAPPED           nothing is marked as lapped
+ *      PLAIN_LOOK          whether to mark is decided by a load instead of a read-modify-write (shows with relaxed pins)
+ *      LEAVE_FIRST         a lapped reader leaves its segment before it stands in the oldest
+ *      DROP_AT_CLOSE       the handle drops current and oldest, whoever is inside
+ *      LOOK_FIRST          the second look, with the limit, comes before the stores of current and oldest
+ *      RELAXED_OPEN        pin and raise of the limit may come after the look again
+ *      RAISED_LATE         the limit is raised after the pin
+ *      SEVER_FIRST         the old oldest is let go before the new one is stored
+ *
+ * What is no mistake, though the text has it otherwise:
+ *      NO_SECOND_LOOK      oldest is not looked at again and never goes back
+ *      NO_PINS_LOOK        ... nor are the pins looked at before: the mark at the cut is enough
+ *      RELAXED_CROSS       the pin of a lap reader that crosses is acquire, not sequentially consistent
+ *
+ * MAY_LAG and MAY_DANGLE leave lagged_within_limit and oldest_dangles out, to see what comes behind them.
  */
 
 #ifndef SEGMENTS
@@ -33,28 +91,29 @@
 #define SEVERED 255
 
 #define FREE 0
-#define TAKEN 1
-#define ALIVE 2
+#define ALIVE 1
 
 byte chain[SEGMENTS], pins[SEGMENTS];
 byte next[SEGMENTS];
-bool cut[SEGMENTS];    /* chain has fallen to 0 in this life */
 bool is_lapped[SEGMENTS];
+bool fell[SEGMENTS]; /* chain has been 0 in this life */
 byte status[SEGMENTS];
-byte life[SEGMENTS];   /* which ordinal the memory holds */
+byte life[SEGMENTS]; /* the ordinal that the memory holds */
 
-byte current, oldest;  /* segments */
-byte newest;           /* ordinal of the last segment that a ROLL has published */
+byte current, oldest; /* segments */
 byte lapped, limit, users = 1;
+byte newest; /* the last ordinal that a ROLL has published */
 bool ended;
 
 byte standing[READERS]; /* segment + 1 */
 byte opening = READERS, reading = READERS;
 
-bool wrong_item, no_link, no_such_count, cut_twice, freed_twice, freed_under_holder, oldest_dangles, negative_miss,
-    miscounted, lagged_within_limit, lapped_stays, leaked;
+/* The claims. */
+bool wrong_item, wrong_place, lagged_within_limit, holds_too_much, negative_miss, miscounted, cut_twice, oldest_dangles,
+    no_such_count, no_link, freed_twice, freed_under_holder, lapped_stays, leaked;
 
 #define CLAIM(broken, holds) broken = !(holds); assert(!broken)
+
 #ifdef MAY_LAG
 #define CLAIM_LAG(holds) skip
 #else
@@ -66,22 +125,23 @@ bool wrong_item, no_link, no_such_count, cut_twice, freed_twice, freed_under_hol
 #define CLAIM_DANGLE(holds) CLAIM(oldest_dangles, holds)
 #endif
 
+/* Relaxed pins: somebody is between the two halves. */
 #if defined(RELAXED_OPEN) || defined(RELAXED_CROSS)
-#define WEAK
-bool reserved[SEGMENTS]; /* somebody is between the two halves of adding a pin */
-#define WHEN_FREE(segment) !reserved[segment]
+bool half[SEGMENTS];
+#define WHOLE(segment) !half[segment]
 #else
-#define WHEN_FREE(segment) true
+#define WHOLE(segment) true
 #endif
 
 /* --------------------------------------------------------------------------------------------------- the counts */
 
 #define STANDS(me, segment) (standing[me] == (segment) + 1)
 
+/* Leaves `segment` at NONE. */
 inline unpin(segment)
 {
     atomic {
-        WHEN_FREE(segment);
+        WHOLE(segment);
         CLAIM(no_such_count, pins[segment] > 0);
         pins[segment]--;
         if
@@ -110,8 +170,8 @@ inline unpin(segment)
     }
 }
 
-/* Drops one count of `segment`, and goes on along the links for as long as chains fall to 0. Uses `dead` and `after`. */
-inline drop_chain(segment)
+/* Drops one count of `segment`, and goes on along the links as far as chains fall to 0. Leaves all three at NONE. */
+inline drop_chain(segment, after, dead)
 {
     do
     :: atomic {
@@ -121,8 +181,8 @@ inline drop_chain(segment)
             if
             :: chain[segment] > 0 -> segment = NONE; break
             :: else ->
-                CLAIM(cut_twice, !cut[segment]);
-                cut[segment] = true
+                CLAIM(cut_twice, !fell[segment]);
+                fell[segment] = true
             fi
         }
 #ifdef UNPIN_BEFORE_CUT
@@ -131,18 +191,17 @@ inline drop_chain(segment)
 #endif
 #ifndef NO_LAPPED
         atomic {
-            WHEN_FREE(segment);
+#ifndef PLAIN_LOOK
+            WHOLE(segment);
+#endif
             if
-            :: pins[segment] > 1 ->
-                CLAIM(cut_twice, !is_lapped[segment]);
-                is_lapped[segment] = true;
-                lapped++
+            :: pins[segment] > 1 -> is_lapped[segment] = true; lapped++
             :: else
             fi
         }
 #endif
         d_step {
-            after = next[segment];
+            after = next[segment]; /* the link's count is ours */
             next[segment] = SEVERED
         }
 #ifndef UNPIN_BEFORE_CUT
@@ -160,59 +219,53 @@ inline drop_chain(segment)
     od
 }
 
-/* The last user drops what the handle held. */
-inline drop_user(segment, is_handle)
+inline drop_user(segment, after, dead, is_handle)
 {
     atomic {
         users--;
         if
 #ifdef DROP_AT_CLOSE
-        :: is_handle -> segment = 0
+        :: is_handle ->
 #else
-        :: users == 0 -> segment = 0
+        :: users == 0 ->
 #endif
-        :: else -> segment = NONE
+            segment = current;
+            current = NONE
+        :: else
         fi
     }
     if
     :: segment != NONE ->
-        drop_ends(segment)
+        drop_chain(segment, after, dead);
+        atomic {
+            segment = oldest;
+            oldest = NONE
+        }
+        drop_chain(segment, after, dead)
     :: else
     fi
 }
 
-inline drop_ends(segment)
-{
-    atomic {
-        segment = current;
-        current = NONE
-    }
-    drop_chain(segment);
-    atomic {
-        segment = oldest;
-        oldest = NONE
-    }
-    drop_chain(segment)
-}
-
 /* -------------------------------------------------------------------------------------------------- the writer */
 
-/* What holds the oldest back. */
-inline look(segment, busy)
+/* Whether the oldest has to stay. */
+inline look(segment, stays, largest)
 {
-    busy = pins[segment] > 1;
+#ifndef NO_PINS_LOOK
+    stays = pins[segment] > 1;
+#endif
 #ifndef NO_CHAIN_LOOK
     if
-    :: !busy -> busy = chain[segment] > 1
+    :: !stays -> stays = chain[segment] > 1
     :: else
     fi;
 #endif
     if
-    :: !busy -> busy = lapped > 0
+    :: !stays -> stays = lapped > 0
     :: else
     fi;
     if
-    :: busy -> busy = newest - life[segment] <= limit
+    :: stays -> stays = newest - life[segment] <= largest /* the limit comes last */
     :: else
     fi
 }
@@ -221,129 +274,152 @@ inline look(segment, busy)
 
 proctype writer()
 {
-    byte taken = NONE, before = NONE, segment = NONE, after = NONE, dead = NONE;
-    bool busy;
+    byte segment = NONE, from = NONE, after = NONE, dead = NONE;
+    bool stays;
+#ifdef LOOK_FIRST
+    byte early; /* the limit, as it was before the stores */
+#endif
 
     do
-    :: atomic {
+    :: atomic { /* append_in_next(), roll() */
             newest + 1 < ORDINALS ->
             if
-            :: IS_SPARE(0) -> taken = 0
-            :: !IS_SPARE(0) && IS_SPARE(1) -> taken = 1
-            :: !IS_SPARE(0) && !IS_SPARE(1) && IS_SPARE(2) -> taken = 2
+            :: IS_SPARE(0) -> segment = 0
+            :: !IS_SPARE(0) && IS_SPARE(1) -> segment = 1
+            :: !IS_SPARE(0) && !IS_SPARE(1) && IS_SPARE(2) -> segment = 2
 #if SEGMENTS > 3
-            :: !IS_SPARE(0) && !IS_SPARE(1) && !IS_SPARE(2) && IS_SPARE(3) -> taken = 3
+            :: !IS_SPARE(0) && !IS_SPARE(1) && !IS_SPARE(2) && IS_SPARE(3) -> segment = 3
 #endif
-            :: else -> break /* no memory */
+#if SEGMENTS > 4
+            :: !IS_SPARE(0) && !IS_SPARE(1) && !IS_SPARE(2) && !IS_SPARE(3) && IS_SPARE(4) -> segment = 4
+#endif
+            :: else -> break
             fi;
             newest++;
-            life[taken] = newest;
-            next[taken] = NONE;
-            cut[taken] = false;
-            status[taken] = ALIVE;
-            pins[taken] = 1;
-            chain[taken] = 2;
-            next[current] = taken
+            life[segment] = newest;
+            next[segment] = NONE;
+            fell[segment] = false;
+            status[segment] = ALIVE;
+            pins[segment] = 1;
+            chain[segment] = 2; /* the link, and current */
+            next[current] = segment
         }
+#ifdef LOOK_FIRST
+        early = limit;
+#endif
         atomic {
-            segment = current;
-            current = taken;
-            taken = NONE
+            from = current;
+            current = segment;
+            segment = from;
+            from = NONE
         }
-        drop_chain(segment);
-        do
-        :: oldest == current || newest - life[oldest] <= KEEP -> break
-        :: else ->
-            look(oldest, busy);
+        drop_chain(segment, after, dead); /* before the look at its chain */
+
+        do /* advance_oldest() */
+        :: oldest != current && newest - life[oldest] > KEEP ->
+#ifdef LOOK_FIRST
+            look(oldest, stays, early);
+#else
+            look(oldest, stays, limit);
+#endif
             if
-            :: busy -> busy = false; break
+            :: stays -> stays = false; break
             :: else
             fi;
             atomic {
-                before = oldest;
-                segment = next[before];
+                from = oldest;
+                segment = next[from];
                 CLAIM(no_such_count, chain[segment] > 0);
                 chain[segment]++
             }
 #ifdef LOOK_FIRST
-            look(before, busy);
+            look(from, stays, early);
 #endif
 #ifdef SEVER_FIRST
-            dead = segment;
-            segment = before;
-            before = dead;
-            drop_chain(segment);
-            segment = before;
+            drop_chain(from, after, dead);
 #endif
             oldest = segment;
-#if !defined(LOOK_FIRST) && !defined(SEVER_FIRST)
-            look(before, busy);
+#if !defined(LOOK_FIRST) && !defined(SEVER_FIRST) && !defined(NO_SECOND_LOOK)
+            look(from, stays, limit);
 #endif
             if
-            :: busy ->
+            :: stays ->
                 atomic {
-                    busy = false;
-                    oldest = before;
-                    before = NONE
+                    stays = false;
+                    oldest = from;
+                    from = NONE
                 }
-                drop_chain(segment);
+                drop_chain(segment, after, dead);
                 break
             :: else
             fi;
-#ifndef SEVER_FIRST
+#ifdef SEVER_FIRST
+            segment = NONE
+#else
             atomic {
-                segment = before;
-                before = NONE
+                segment = from;
+                from = NONE
             }
-            drop_chain(segment)
+            drop_chain(segment, after, dead)
 #endif
-        od
+        :: else -> break
+        od;
+        CLAIM(holds_too_much, newest - life[oldest] <= (KEEP > limit -> KEEP : limit))
     :: newest + 1 == ORDINALS -> break
     od;
     ended = true;
     opening == 0;
-    drop_user(segment, true);
+    drop_user(segment, after, dead, true);
 
     reading == 0;
     d_step {
-        before = 0;
+        from = 0;
         do
-        :: before < SEGMENTS ->
-            CLAIM(leaked, status[before] == FREE && chain[before] == 0 && pins[before] == 0);
-            before++
+        :: from < SEGMENTS ->
+            CLAIM(leaked, status[from] == FREE && chain[from] == 0 && pins[from] == 0);
+            from++
         :: else -> break
         od;
-        CLAIM(lapped_stays, lapped == 0);
+        from = NONE;
+        CLAIM(lapped_stays, lapped == 0)
     }
 }
 
-/* -------------------------------------------------------------------------------------------------- the readers */
+/* ------------------------------------------------------------------------------------------------- the readers */
 
-inline stand_right(me)
+#define END (from_oldest -> oldest : current)
+
+/* What must hold whenever a reader looks at the segment in which it stands. */
+inline stand_right()
 {
     CLAIM(wrong_item, status[segment] == ALIVE && life[segment] == ordinal)
 }
 
-/* Pins the oldest. */
-#define GRAB_LAP(where, again, stands) skip
+inline raise()
+{
+    if
+    :: LAPS(me) && limit < LIMIT_OF(me) -> limit = LIMIT_OF(me)
+    :: else
+    fi
+}
 
+/* It has read all of a segment as soon as it stands in one, and goes on when the next one is published. */
 proctype reader(byte me)
 {
-    byte segment = NONE, to = NONE, after = NONE, dead = NONE, ordinal, sum;
+    byte segment = NONE, to = NONE, after = NONE, dead = NONE;
+    byte ordinal; /* of the segment */
+    byte sum;     /* where it has opened + what it was handed + what it missed */
     bool from_oldest, lagged;
-
-    if
-    :: LAPS(me) ->
-#ifndef RAISED_LATE
-        d_step {
-            users++;
-            limit = (limit < LIMIT_OF(me) -> LIMIT_OF(me) : limit)
-        }
-#else
-        users++
+#ifdef RELAXED_OPEN
+    bool same;
 #endif
-    :: else
-    fi;
+
+    atomic {
+#if !defined(RAISED_LATE) && !defined(RELAXED_OPEN)
+        raise();
+#endif
+        users = users + LAPS(me)
+    }
 
 grab:
     atomic {
@@ -351,119 +427,124 @@ grab:
         :: to = oldest; from_oldest = true
         :: !lagged -> to = current; from_oldest = false
         fi;
-        CLAIM_LAG(to != NONE)
+        CLAIM_LAG(to != NONE) /* gone */
     }
     atomic {
         if
 #ifdef TAKE_FROM_ZERO
-        :: !LAPS(me) -> chain[to]++
+        :: !LAPS(me) ->
+            chain[to]++
 #else
-        :: !LAPS(me) && chain[to] > 0 -> chain[to]++
+        :: !LAPS(me) && chain[to] > 0 ->
+            chain[to]++
+        :: !LAPS(me) && chain[to] == 0 ->
+            to = NONE;
+            goto grab
 #endif
+        :: LAPS(me) && pins[to] > 0 && WHOLE(to) ->
 #ifdef RELAXED_OPEN
-        :: LAPS(me) && pins[to] > 0 && WHEN_FREE(to) -> reserved[to] = true
+            half[to] = true
 #else
-        :: LAPS(me) && pins[to] > 0 && WHEN_FREE(to) -> pins[to]++
+            pins[to]++
 #endif
-        :: (LAPS(me) && pins[to] == 0) || (!LAPS(me) && chain[to] == 0) -> to = NONE; goto grab
+        :: LAPS(me) && pins[to] == 0 ->
+            to = NONE;
+            goto grab
         fi
-#ifdef RELAXED_OPEN
     }
+#ifdef RELAXED_OPEN
+    same = to == END;
     atomic {
         if
-        :: LAPS(me) && to == (from_oldest -> oldest : current) -> goto halfway
-        :: LAPS(me) && to != (from_oldest -> oldest : current) -> reserved[to] = false; pins[to]++; goto give_back
+        :: LAPS(me) -> raise(); half[to] = false; pins[to]++
         :: else
-        fi
-    }
-    if
-    :: false ->
-halfway:
-        atomic { reserved[to] = false; pins[to]++; goto stands }
-    :: else
-    fi;
-    atomic {
-        skip
-#endif
-    }
-    atomic {
+        fi;
         if
-#ifndef NO_RECHECK
-        :: to != (from_oldest -> oldest : current) -> goto give_back
-        :: to == (from_oldest -> oldest : current) -> goto stands
-#else
-        :: goto stands
-#endif
+        :: same -> same = false; goto stands
+        :: else -> goto give_back
         fi
     }
+#else
+    atomic {
+#ifdef NO_RECHECK
+        goto stands;
+#endif
+        if
+        :: to == END -> goto stands
+        :: else -> goto give_back
+        fi
+    }
+#endif
 
 give_back:
     if
     :: LAPS(me) -> unpin(to)
-    :: else -> drop_chain(to)
+    :: else -> drop_chain(to, after, dead)
     fi;
     goto grab;
 
 stands:
 #ifdef RAISED_LATE
-    if
-    :: LAPS(me) && limit < LIMIT_OF(me) -> limit = LIMIT_OF(me)
-    :: else
-    fi;
+    raise();
 #endif
     atomic {
-        CLAIM(wrong_item, status[to] == ALIVE && (!from_oldest || life[to] <= life[oldest] + 1));
+        CLAIM(wrong_place, status[to] == ALIVE && (!from_oldest || life[to] <= life[oldest] + 1));
+        from_oldest = false;
         if
-        :: !lagged ->
+        :: lagged ->
+            lagged = false;
+            CLAIM(negative_miss, life[to] > ordinal);
+            CLAIM_LAG(life[to] == ordinal + 1 || newest - (life[to] - 1) > LIMIT_OF(me));
+            sum = sum + life[to] - ordinal; /* missed, and the item here */
+            ordinal = life[to];
+            goto leave_old
+        :: else ->
             segment = to;
             to = NONE;
             standing[me] = segment + 1;
             ordinal = life[segment];
-            sum = ordinal;
-            stand_right(me);
-            sum++; /* read, or opened behind it */
+            sum = ordinal + 1;
             opening--;
-            from_oldest = false;
-            goto at_end
-        :: else ->
-            lagged = false;
-            from_oldest = false;
-            CLAIM(negative_miss, life[to] > ordinal);
-            CLAIM_LAG(life[to] == ordinal + 1 || newest - (life[to] - 1) > LIMIT_OF(me));
-            sum = sum + (life[to] - (ordinal + 1)) + 1;
-            ordinal = life[to];
-            goto leave_old
+            goto goes_on
         fi
     }
 
-leave_old: /* stands in `to`, and still counted in segment */
+leave_old: /* counted in `to`, and still in `segment` */
     atomic {
-        standing[me] = to + 1;
         dead = segment;
         segment = to;
         to = NONE;
-        stand_right(me)
+        standing[me] = segment + 1;
+        stand_right()
     }
+left:
     if
-    :: LAPS(me) -> unpin(dead)
-    :: else -> to = dead; dead = NONE; drop_chain(to)
+    :: dead == NONE
+    :: dead != NONE && LAPS(me) -> unpin(dead)
+    :: dead != NONE && !LAPS(me) -> to = dead; dead = NONE; drop_chain(to, after, dead)
     fi;
 
-at_end: /* all read that is in the segment */
+goes_on:
     atomic {
-        stand_right(me);
+        stand_right();
         if
-        :: ordinal < newest && LAPS(me) -> goto cross_lap
-        :: ordinal < newest && !LAPS(me) -> /* the link keeps it alive */
+        :: ordinal < newest && !LAPS(me) -> /* the link keeps the next one alive */
             to = next[segment];
             CLAIM(no_link, to < SEGMENTS);
             CLAIM(no_such_count, chain[to] > 0);
             chain[to]++;
             ordinal++;
             sum++;
-            CLAIM(wrong_item, status[to] == ALIVE && life[to] == ordinal);
             goto leave_old
-        :: ordinal == newest && ended -> CLAIM(miscounted, sum == newest + 1); goto leave
+        :: ordinal < newest && LAPS(me) ->
+            to = next[segment];
+            if
+            :: to == SEVERED -> goto cut_off
+            :: else -> goto cross
+            fi
+        :: ordinal == newest && ended ->
+            CLAIM(miscounted, sum == newest + 1);
+            goto leave
 #ifdef EARLY
         :: goto leave
 #else
@@ -472,20 +553,15 @@ at_end: /* all read that is in the segment */
         fi
     }
 
-cross_lap:
-    to = next[segment];
-    if
-    :: to == SEVERED -> goto cut_off
-    :: else
-    fi;
+cross:
     atomic {
         if
-#ifdef ADD_NOT_UNLESS_ZERO
+#ifdef ADD_CROSS
         :: pins[to]++
 #else
-        :: pins[to] > 0 && WHEN_FREE(to) ->
+        :: pins[to] > 0 && WHOLE(to) ->
 #ifdef RELAXED_CROSS
-            reserved[to] = true
+            half[to] = true
 #else
             pins[to]++
 #endif
@@ -495,44 +571,46 @@ cross_lap:
     }
     atomic {
         if
-#ifdef NO_RECHECK_CROSS
-        :: to == to ->
+#if defined(NO_RECHECK_CROSS) || defined(ADD_CROSS)
+        :: true ->
 #else
         :: next[segment] == to ->
 #endif
-            stand_right(me);
             ordinal++;
             sum++;
 #ifdef RELAXED_CROSS
-            goto halfway_over
+            goto crossed
 #else
-            CLAIM(wrong_item, status[to] == ALIVE && life[to] == ordinal);
             goto leave_old
 #endif
-#ifndef NO_RECHECK_CROSS
-        :: else ->
-#ifdef RELAXED_CROSS
-            reserved[to] = false;
-            pins[to]++
-#endif
+#if !defined(NO_RECHECK_CROSS) && !defined(ADD_CROSS)
+        :: else
 #endif
         fi
     }
+#ifdef RELAXED_CROSS
+    atomic { half[to] = false; pins[to]++ }
+#endif
     unpin(to);
+
 cut_off:
     atomic {
         to = NONE;
         lagged = true;
+#ifdef LEAVE_FIRST
+        standing[me] = 0;
+        dead = segment;
+        segment = NONE
+    }
+    unpin(dead);
+    atomic {
+#endif
         goto grab
     }
+
 #ifdef RELAXED_CROSS
-halfway_over:
-    atomic {
-        reserved[to] = false;
-        pins[to]++;
-        CLAIM(wrong_item, status[to] == ALIVE && life[to] == ordinal);
-        goto leave_old
-    }
+crossed:
+    atomic { half[to] = false; pins[to]++; goto leave_old }
 #endif
 
 leave:
@@ -544,8 +622,8 @@ leave:
         segment = NONE
     }
     if
-    :: LAPS(me) -> unpin(dead); drop_user(to, false)
-    :: else -> to = dead; dead = NONE; drop_chain(to)
+    :: LAPS(me) -> unpin(dead); drop_user(to, after, dead, false)
+    :: else -> to = dead; dead = NONE; drop_chain(to, after, dead)
     fi;
     reading--
 }
@@ -559,7 +637,7 @@ init {
         :: i < SEGMENTS -> next[i] = NONE; i++
         :: else -> break
         od;
-        chain[0] = 2;
+        chain[0] = 2; /* aether_buffer_create(): current and oldest */
         pins[0] = 1;
         status[0] = ALIVE;
         i = 0;
