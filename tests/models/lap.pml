@@ -133,6 +133,18 @@ bool half[SEGMENTS];
 #define WHOLE(segment) true
 #endif
 
+/* A relaxed limit: the writer may take an old one for new until it meets the pin of somebody who raised it before. */
+#ifdef RELAXED_LIMIT
+byte knows_limit, carries_limit[SEGMENTS];
+#define CARRY_LIMIT(segment) \
+    carries_limit[segment] = (carries_limit[segment] > LIMIT_OF(me) -> carries_limit[segment] : LIMIT_OF(me))
+#define LEARN_LIMIT(segment) \
+    knows_limit = (_pid == READERS + 1 && carries_limit[segment] > knows_limit -> carries_limit[segment] : knows_limit)
+#else
+#define CARRY_LIMIT(segment) skip
+#define LEARN_LIMIT(segment) skip
+#endif
+
 /* --------------------------------------------------------------------------------------------------- the counts */
 
 #define STANDS(me, segment) (standing[me] == (segment) + 1)
@@ -197,7 +209,8 @@ inline drop_chain(segment, after, dead)
             if
             :: pins[segment] > 1 -> is_lapped[segment] = true; lapped++
             :: else
-            fi
+            fi;
+            LEARN_LIMIT(segment)
         }
 #endif
         d_step {
@@ -249,10 +262,13 @@ inline drop_user(segment, after, dead, is_handle)
 /* -------------------------------------------------------------------------------------------------- the writer */
 
 /* Whether the oldest has to stay. */
-inline look(segment, stays, largest)
+inline look(segment, stays)
 {
 #ifndef NO_PINS_LOOK
-    stays = pins[segment] > 1;
+    d_step {
+        stays = pins[segment] > 1;
+        LEARN_LIMIT(segment)
+    }
 #endif
 #ifndef NO_CHAIN_LOOK
     if
@@ -264,8 +280,13 @@ inline look(segment, stays, largest)
     :: !stays -> stays = lapped > 0
     :: else
     fi;
-    if
-    :: stays -> stays = newest - life[segment] <= largest /* the limit comes last */
+    if /* the limit comes last */
+#ifdef RELAXED_LIMIT
+    :: stays -> knows_limit = limit; stays = newest - life[segment] <= knows_limit
+    :: stays -> stays = newest - life[segment] <= knows_limit
+#else
+    :: stays -> stays = newest - life[segment] <= limit
+#endif
     :: else
     fi
 }
@@ -276,9 +297,6 @@ proctype writer()
 {
     byte segment = NONE, from = NONE, after = NONE, dead = NONE;
     bool stays;
-#ifdef LOOK_FIRST
-    byte early; /* the limit, as it was before the stores */
-#endif
 
     do
     :: atomic { /* append_in_next(), roll() */
@@ -301,12 +319,12 @@ proctype writer()
             fell[segment] = false;
             status[segment] = ALIVE;
             pins[segment] = 1;
+#ifdef RELAXED_LIMIT
+            carries_limit[segment] = 0;
+#endif
             chain[segment] = 2; /* the link, and current */
             next[current] = segment
         }
-#ifdef LOOK_FIRST
-        early = limit;
-#endif
         atomic {
             from = current;
             current = segment;
@@ -317,11 +335,7 @@ proctype writer()
 
         do /* advance_oldest() */
         :: oldest != current && newest - life[oldest] > KEEP ->
-#ifdef LOOK_FIRST
-            look(oldest, stays, early);
-#else
-            look(oldest, stays, limit);
-#endif
+            look(oldest, stays);
             if
             :: stays -> stays = false; break
             :: else
@@ -333,14 +347,14 @@ proctype writer()
                 chain[segment]++
             }
 #ifdef LOOK_FIRST
-            look(from, stays, early);
+            look(from, stays);
 #endif
 #ifdef SEVER_FIRST
             drop_chain(from, after, dead);
 #endif
             oldest = segment;
 #if !defined(LOOK_FIRST) && !defined(SEVER_FIRST) && !defined(NO_SECOND_LOOK)
-            look(from, stays, limit);
+            look(from, stays);
 #endif
             if
             :: stays ->
@@ -403,6 +417,14 @@ inline raise()
     fi
 }
 
+/* The second half of a relaxed pin. */
+inline write_pin()
+{
+    half[to] = false;
+    pins[to]++;
+    CARRY_LIMIT(to)
+}
+
 /* It has read all of a segment as soon as it stands in one, and goes on when the next one is published. */
 proctype reader(byte me)
 {
@@ -415,7 +437,7 @@ proctype reader(byte me)
 #endif
 
     atomic {
-#if !defined(RAISED_LATE) && !defined(RELAXED_OPEN)
+#ifndef RAISED_LATE
         raise();
 #endif
         users = users + LAPS(me)
@@ -445,7 +467,8 @@ grab:
 #ifdef RELAXED_OPEN
             half[to] = true
 #else
-            pins[to]++
+            pins[to]++;
+            CARRY_LIMIT(to)
 #endif
         :: LAPS(me) && pins[to] == 0 ->
             to = NONE;
@@ -456,7 +479,7 @@ grab:
     same = to == END;
     atomic {
         if
-        :: LAPS(me) -> raise(); half[to] = false; pins[to]++
+        :: LAPS(me) -> write_pin()
         :: else
         fi;
         if
@@ -563,7 +586,8 @@ cross:
 #ifdef RELAXED_CROSS
             half[to] = true
 #else
-            pins[to]++
+            pins[to]++;
+            CARRY_LIMIT(to)
 #endif
         :: pins[to] == 0 -> goto cut_off
 #endif
@@ -610,7 +634,7 @@ cut_off:
 
 #ifdef RELAXED_CROSS
 crossed:
-    atomic { half[to] = false; pins[to]++; goto leave_old }
+    atomic { write_pin(); goto leave_old }
 #endif
 
 leave:
