@@ -3,39 +3,44 @@
  * readers without a limit are counted in `chain`, readers that may be lapped in `pins`.
  *
  * What is modelled
- *      the counts    chain and pins, drop_chain() along the links: fall to 0, look at the pins and mark the segment as lapped,
- *                    cut, unpin, go on. A death takes the mark back
- *      oldest        moves at rolls only, when pins, chain and `lapped` say that nobody is held back by it or when the
- *                    largest limit is exceeded: count in the next, store, look again, go back or let go
+ *      the counts    chain and pins; dropping chain along the links: where it falls to 0, look at the pins, mark the segment
+ *                    as lapped if somebody is inside, cut, unpin, go on. A death takes the mark back
+ *      oldest        moves at rolls only, when pins, chain and `lapped` say that it holds nobody back, or when the largest
+ *                    limit is exceeded: count in the next, store, look again, go back or let go
  *      opening       at next and at oldest, of both kinds: count, look again. The largest limit is raised before the pin
- *      crossing      of both kinds; what a lap reader does that finds its segment cut
+ *      crossing      of both kinds; and what a lap reader does that finds its segment cut
  *      users         the handle and the lap cursors: the last one drops current and oldest
  *
- * It is the protocol of cursors that may be lapped, over ae_chain_take(), ae_chain_drop(), roll(), advance_oldest() and
- * cross(). open.pml has the edges below it (E1, E4 to E9), so here a segment is taken, born and published in one step.
- * Readers before CHAINS have no limit, the others have LIMIT (the last one LIMIT_2), counted in segments, which hold one item
- * each. A reader without a limit may leave anywhere, with -DEARLY any. The writer ends when ORDINALS are published, or when
- * no memory is free.
+ * It stands for what comes on top of ae_chain_take(), ae_chain_drop(), roll(), advance_oldest() and cross(). The edges below
+ * it (E1, E4 to E9) are in open.pml; so here a segment is taken, born and published in one step, and counting a death with
+ * what it frees is one step. Readers before CHAINS have no limit; the others have LIMIT, or LIMIT_2 from the second on. Limits
+ * are in segments, and a segment holds one item. A reader without a limit may leave anywhere, with -DEARLY each may. The
+ * writer ends when ORDINALS are published, or where no memory is free.
  *
- * The machine is sequentially consistent, as the text is for the opens and rolls; what a weaker order would do there is
- * written out: a load before the store or the read-modify-write in front of it (LOOK_FIRST, RELAXED_OPEN, RELAXED_CROSS,
- * PLAIN_LOOK). A relaxed pin has two halves: it reads the count, the load behind it comes, then the count is written. In
- * between other read-modify-writes of that count wait, as they would take the reservation away; loads see the old count.
+ * The machine is sequentially consistent, and where a weaker order is looked at it is written out. A relaxed pin has two
+ * halves: it reads the count, then the load behind it comes, then it writes the count; other read-modify-writes of that
+ * count wait meanwhile (they would take the reservation away), loads see the old one. A relaxed load of the limit gives the
+ * old limit for as long as the writer has not met a pin of somebody who raised it.
  *
  * What is claimed
  *      wrong_item            who stands in a segment is in the life that follows on what it has read
- *      wrong_place           who opens at oldest stands in what is or was the oldest
- *      lagged_within_limit   who is told that it lagged has missed only what is behind the last LIMIT segments
- *      holds_too_much        after a roll, oldest is not behind the largest limit (or KEEP)
- *      negative_miss, miscounted     a lapped reader goes on ahead; what it was handed and what it missed is all there was
+ *      wrong_place           who opens at oldest stands in what is the oldest, or was
+ *      lagged_within_limit   who is told that it lagged has missed nothing of the newest LIMIT segments, nor found the buffer
+ *                            gone
+ *      holds_too_much        after a roll the oldest is inside the largest limit, or inside KEEP
+ *      negative_miss         a lapped reader goes on ahead of where it was
+ *      miscounted            from where it opened, what it was handed and what it missed is all that was published
  *      cut_twice             chain falls to 0 once in a life
  *      oldest_dangles        current and oldest are alive
  *      no_such_count, no_link, freed_twice, freed_under_holder      as in open.pml
  *      lapped_stays, leaked  at the end nothing is marked, and all segments are free
  *
- * What is left out: splices, targets and kinds of links; cursors that wait or refuse; readers with a limit below the largest
- * that move themselves forward; retention in bytes (KEEP is segments); several items in a segment; at most 4 steps of
- * oldest per roll (there are fewer here); events; E11.
+ * What is left out: splices, but for what OVER_SPLICE shows; targets and kinds of links; cursors that wait or refuse; a
+ * reader with a limit below the largest that moves itself forward, which is crossing without reading; a retention in bytes
+ * (KEEP is in segments); several items in a segment; the 4 steps of oldest per roll (fewer are possible here); events; E11.
+ *
+ * Sizes: SEGMENTS, ORDINALS, CHAINS, LAPPERS, LIMIT, LIMIT_2, KEEP. -DORDERED=1: readers of a kind open one after another;
+ * -DORDERED=2: all do.
  *
  * Wrong variants, one -D each; tests/models/run says which claim each must break:
  *      TAKE_FROM_ZERO      the opener without a limit adds, whether or not chain is 0
@@ -45,20 +50,24 @@
  *      ADD_CROSS           ... and adds to pins, whether or not they are 0
  *      NO_CHAIN_LOOK       oldest moves on without a look at chain
  *      NO_LAPPED           nothing is marked as lapped
- *      PLAIN_LOOK          whether to mark is decided by a load instead of a read-modify-write (shows with relaxed pins)
+ *      PLAIN_LOOK          a load decides about the mark, not a read-modify-write (shows with relaxed pins)
  *      LEAVE_FIRST         a lapped reader leaves its segment before it stands in the oldest
  *      DROP_AT_CLOSE       the handle drops current and oldest, whoever is inside
- *      LOOK_FIRST          the second look, with the limit, comes before the stores of current and oldest
- *      RELAXED_OPEN        pin and raise of the limit may come after the look again
  *      RAISED_LATE         the limit is raised after the pin
  *      SEVER_FIRST         the old oldest is let go before the new one is stored
+ *      RELAXED_LIMIT       the writer's load of the limit is relaxed: right with the second look, wrong without it, that is
+ *      LOOK_FIRST          ... if the second look comes before the store,
+ *      NO_SECOND_LOOK      ... if there is none and oldest never goes back,
+ *      RELAXED_OPEN        ... if the opener's pin is relaxed, so that the look misses it
+ *      OVER_SPLICE         a lap reader comes over a splice that was made from a cursor without a limit and goes with its
+ *                          buffer, and the splice raised the limit, but not before that cursor was opened (RAISED_BEFORE)
  *
- * What is no mistake, though the text has it otherwise:
- *      NO_SECOND_LOOK      oldest is not looked at again and never goes back
- *      NO_PINS_LOOK        ... nor are the pins looked at before: the mark at the cut is enough
- *      RELAXED_CROSS       the pin of a lap reader that crosses is acquire, not sequentially consistent
+ * No mistakes, as far as this model sees: with a limit that is raised and loaded sequentially consistent, NO_SECOND_LOOK,
+ * LOOK_FIRST and relaxed pins, and even NO_PINS_LOOK (oldest does not care for the pins, so readers are cut where they stand,
+ * miss nothing and find the oldest next): the mark at the cut is what keeps the oldest within one step of a lap reader.
+ * RELAXED_CROSS: a lap reader that crosses may pin with acquire.
  *
- * MAY_LAG and MAY_DANGLE leave lagged_within_limit and oldest_dangles out, to see what comes behind them.
+ * MAY_LAG and MAY_DANGLE leave lagged_within_limit and oldest_dangles out, for what comes behind them.
  */
 
 #ifndef SEGMENTS
@@ -82,9 +91,17 @@
 #ifndef KEEP
 #define KEEP 0
 #endif
+#ifndef ORDERED
+#define ORDERED 0
+#endif
 
 #define READERS (CHAINS + LAPPERS)
 #define LAPS(me) ((me) >= CHAINS)
+#ifdef OVER_SPLICE
+#define PINS_FIRST(me) (LAPS(me) && lagged)
+#else
+#define PINS_FIRST(me) LAPS(me)
+#endif
 #define LIMIT_OF(me) ((me) > CHAINS -> LIMIT_2 : LIMIT)
 
 #define NONE 254
@@ -107,6 +124,9 @@ bool ended;
 
 byte standing[READERS]; /* segment + 1 */
 byte opening = READERS, reading = READERS;
+#if ORDERED > 0
+bool opened[READERS];
+#endif
 
 /* The claims. */
 bool wrong_item, wrong_place, lagged_within_limit, holds_too_much, negative_miss, miscounted, cut_twice, oldest_dangles,
@@ -437,7 +457,12 @@ proctype reader(byte me)
 #endif
 
     atomic {
-#ifndef RAISED_LATE
+#if ORDERED == 1
+        me == 0 || me == CHAINS || opened[me - (me > 0)];
+#elif ORDERED == 2
+        me == 0 || opened[me - (me > 0)];
+#endif
+#if !defined(RAISED_LATE) && (!defined(OVER_SPLICE) || defined(RAISED_BEFORE))
         raise();
 #endif
         users = users + LAPS(me)
@@ -454,23 +479,23 @@ grab:
     atomic {
         if
 #ifdef TAKE_FROM_ZERO
-        :: !LAPS(me) ->
+        :: !PINS_FIRST(me) ->
             chain[to]++
 #else
-        :: !LAPS(me) && chain[to] > 0 ->
+        :: !PINS_FIRST(me) && chain[to] > 0 ->
             chain[to]++
-        :: !LAPS(me) && chain[to] == 0 ->
+        :: !PINS_FIRST(me) && chain[to] == 0 ->
             to = NONE;
             goto grab
 #endif
-        :: LAPS(me) && pins[to] > 0 && WHOLE(to) ->
+        :: PINS_FIRST(me) && pins[to] > 0 && WHOLE(to) ->
 #ifdef RELAXED_OPEN
             half[to] = true
 #else
             pins[to]++;
             CARRY_LIMIT(to)
 #endif
-        :: LAPS(me) && pins[to] == 0 ->
+        :: PINS_FIRST(me) && pins[to] == 0 ->
             to = NONE;
             goto grab
         fi
@@ -479,7 +504,7 @@ grab:
     same = to == END;
     atomic {
         if
-        :: LAPS(me) -> write_pin()
+        :: PINS_FIRST(me) -> write_pin()
         :: else
         fi;
         if
@@ -501,7 +526,7 @@ grab:
 
 give_back:
     if
-    :: LAPS(me) -> unpin(to)
+    :: PINS_FIRST(me) -> unpin(to)
     :: else -> drop_chain(to, after, dead)
     fi;
     goto grab;
@@ -509,6 +534,18 @@ give_back:
 stands:
 #ifdef RAISED_LATE
     raise();
+#endif
+#ifdef OVER_SPLICE
+    if
+    :: LAPS(me) && !lagged ->
+        raise(); /* the splice does, and publishes its link, which holds `to` */
+        atomic {
+            pins[to]++;
+            segment = to
+        }
+        drop_chain(segment, after, dead) /* the link goes with its buffer */
+    :: else
+    fi;
 #endif
     atomic {
         CLAIM(wrong_place, status[to] == ALIVE && (!from_oldest || life[to] <= life[oldest] + 1));
@@ -528,6 +565,9 @@ stands:
             ordinal = life[segment];
             sum = ordinal + 1;
             opening--;
+#if ORDERED > 0
+            opened[me] = true;
+#endif
             goto goes_on
         fi
     }
