@@ -404,6 +404,21 @@ TEST(buffer_refuse, BUF9_segments_that_grow_stay_within_the_limit)
     aether_buffer_destroy(buffer);
 }
 
+/* An abandoned reservation leaves a segment of its size behind; used for small items, it would hide them from the limit. */
+TEST(buffer_refuse, BUF9_an_abandoned_large_segment_does_not_hide_small_items_from_the_limit)
+{
+    aether_buffer *buffer = unit_buffer();
+    void *data;
+    expect_ok(aether_reserve(buffer, sizeof payload, &data));
+    expect_ok(aether_abandon(buffer));
+    aether_cursor *cursor = unit_open_limit(buffer, AETHER_REFUSE, LIMIT, NULL);
+    uint64_t next;
+    expect_status(AETHER_FULL, unit_append_until(buffer, 1, &next));
+    expect_within(LIMIT - 2 * UNIT_SEGMENT, LIMIT, unit_stats(buffer).bytes);
+    aether_cursor_close(cursor);
+    aether_buffer_destroy(buffer);
+}
+
 TEST(buffer_refuse, BUF9_payloads_by_reference_count_against_the_limit)
 {
     enum { SIZE = 600, MOST = 20 };
