@@ -155,6 +155,21 @@ static aether_status judge(const struct registry_node *node, uint64_t limit, uin
     return AE_LOAD(R1_NUMBER, &node->thread, relaxed) == this_thread() ? AETHER_WOULD_BLOCK : WAIT_FOR_READER; /* R1 */
 }
 
+/* Which answer counts where several are due: what no waiting helps against comes first. */
+static int rank(aether_status status)
+{
+    switch (status) {
+    case AETHER_TOO_LARGE:
+        return 4;
+    case AETHER_FULL:
+        return 3;
+    case AETHER_WOULD_BLOCK:
+        return 2;
+    default:
+        return status == WAIT_FOR_READER;
+    }
+}
+
 static struct verdict look(struct aether_buffer *buffer, uint64_t item, uint64_t more)
 {
     struct verdict verdict = {AETHER_OK, NULL, 0};
@@ -169,9 +184,8 @@ static struct verdict look(struct aether_buffer *buffer, uint64_t item, uint64_t
         uint64_t read = AE_LOAD(E15_SCAN, &node->bytes, seq_cst);
         uint64_t limit = AE_LOAD(R1_NUMBER, &node->limit, relaxed); /* R1 */
         aether_status status = judge(node, limit, published - read + more, item);
-        if (status == AETHER_OK || (status == WAIT_FOR_READER && verdict.node != NULL))
-            continue;
-        verdict = (struct verdict){status, node, limit};
+        if (rank(status) > rank(verdict.status))
+            verdict = (struct verdict){status, node, limit};
     }
     return verdict;
 }

@@ -228,6 +228,27 @@ TEST(buffer_refuse, BUF9_an_item_above_the_limit_is_refused_whatever_is_read)
     aether_buffer_destroy(buffer);
 }
 
+/* With the readers' places in the registry in both orders. */
+TEST(buffer_refuse, BUF9_an_item_above_the_smallest_limit_is_too_large_though_another_reader_is_full)
+{
+    for (int order = 0; order < 2; order++) {
+        aether_buffer *buffer = unit_buffer();
+        aether_cursor *cursors[2];
+        cursors[order] = NULL;
+        for (int i = 0; i < 2; i++)
+            cursors[i] = unit_open_limit(buffer, AETHER_REFUSE, i == order ? LIMIT : 2 * LIMIT, i == order ? "small" : NULL);
+        for (uint64_t i = 1; i <= 200; i += 20) { /* the larger one does not read, and is near its limit */
+            expect_ok(unit_append(buffer, i, i + 19));
+            expect_items(cursors[order], i, i + 19);
+            expect_empty(cursors[order]);
+        }
+        expect_too_large(buffer);
+        aether_cursor_close(cursors[0]);
+        aether_cursor_close(cursors[1]);
+        aether_buffer_destroy(buffer);
+    }
+}
+
 /* ------------------------------------------------------------------------------------------------- several cursors */
 
 TEST(buffer_refuse, BUF9_the_slowest_of_several_decides)
