@@ -21,14 +21,15 @@ bool ae_limit_is_registered(const struct limit *limit)
 }
 
 /* R1, relaxed, all of them: carried by in_use where a cursor begins, and read at any time. */
-static void fill(struct registry_node *node, const struct limit *limit)
+static void fill(struct registry_node *node, const struct limit *limit, uint64_t least)
 {
+    uint64_t bytes = limit->bytes > least ? limit->bytes : least;
     uint64_t label[AE_LABEL_WORDS];
     memcpy(label, limit->label, sizeof label);
     for (size_t i = 0; i < AE_LABEL_WORDS; i++)
         AE_STORE(R1_NUMBER, &node->label[i], label[i], relaxed); /* R1 */
     AE_STORE(R1_NUMBER, &node->policy, limit->policy, relaxed);  /* R1 */
-    AE_STORE(R1_NUMBER, &node->limit, limit->bytes, relaxed);    /* R1 */
+    AE_STORE(R1_NUMBER, &node->limit, bytes, relaxed);           /* R1 */
     AE_STORE(R1_NUMBER, &node->thread, 0, relaxed);              /* R1: nobody has read yet */
 }
 
@@ -64,7 +65,7 @@ struct registry_node *ae_registry_add(struct aether_buffer *buffer, const struct
     pthread_mutex_lock(&buffer->registry_lock);
     struct registry_node *node = take_node(buffer);
     if (node != NULL) {
-        fill(node, limit);
+        fill(node, limit, ae_segment_size(buffer->largest_room) * AETHER_LIMIT_SEGMENTS);
         AE_STORE(E15_PLACE, &node->items, items, relaxed); /* E15, E16: carried by in_use */
         AE_STORE(E15_PLACE, &node->bytes, bytes, relaxed);
         /* E16: pairs with E16_LOAD. */

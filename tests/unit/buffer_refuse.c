@@ -509,3 +509,21 @@ TEST(buffer_refuse, BUF6_a_cursor_that_a_refused_splice_gives_back_refuses_as_be
     aether_cursor_close(at);
     aether_buffer_destroy(buffer);
 }
+
+/* The least limit is of the buffer where the cursor was opened; the other one's segments may be larger than the limit. */
+TEST(buffer_refuse, BUF9_a_reader_that_has_read_all_is_not_full_in_a_buffer_with_larger_segments)
+{
+    aether_buffer_options options = unit_options();
+    options.segment_bytes = options.first_segment_bytes = 64 * UNIT_SEGMENT;
+    aether_buffer *snapshot = unit_buffer(), *live = unit_buffer_with(options);
+    aether_cursor *cursor = unit_open_limit(snapshot, AETHER_REFUSE, LIMIT, NULL);
+    expect_ok(aether_buffer_splice(snapshot, unit_open(live, AETHER_FROM_NEXT)));
+    for (uint64_t i = 1; i <= 20000; i += 20) {
+        expect_ok(unit_append(live, i, i + 19));
+        expect_items(cursor, i, i + 19);
+        expect_empty(cursor);
+    }
+    aether_cursor_close(cursor);
+    aether_buffer_destroy(snapshot);
+    aether_buffer_destroy(live);
+}
