@@ -221,7 +221,7 @@ static void arrive(struct aether_cursor *cursor, const struct crossing *crossing
         cursor->node = node;
     }
     if (cursor->node != NULL)
-        ae_registry_tell(to->owner, cursor->node, to->offset + (uint64_t)(crossing->at - to->memory), crossing->number);
+        ae_registry_tell(to->owner, cursor->node, ae_bytes_before(to, crossing->at), crossing->number);
     ae_cursor_let_go(from, was_pinned, was_user_of);
 }
 

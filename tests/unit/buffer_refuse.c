@@ -458,6 +458,36 @@ TEST(buffer_refuse, BUF9_payloads_by_reference_count_against_the_limit)
     aether_buffer_destroy(buffer);
 }
 
+/* A place within a segment counts with the payloads by reference before it. */
+TEST(buffer_refuse, BUF9_a_cursor_behind_a_large_payload_by_reference_has_nothing_unread)
+{
+    static struct unit_release release;
+    for (int by_dup = 0; by_dup < 2; by_dup++) {
+        aether_buffer *buffer = unit_buffer();
+        static char large[100 * LIMIT];
+        release = (struct unit_release){0};
+        aether_payload reference = unit_by_reference(&release, 1000, 1);
+        reference.data = large;
+        reference.size = sizeof large;
+        aether_cursor *all = unit_open(buffer, AETHER_FROM_NEXT), *cursor;
+        expect_ok(aether_append_batch(buffer, &reference, 1));
+        cursor = unit_open_limit(buffer, AETHER_REFUSE, LIMIT, NULL);
+        if (by_dup) {
+            expect_empty(cursor);
+            aether_cursor *twin = aether_cursor_dup(cursor);
+            aether_cursor_close(cursor);
+            cursor = twin;
+        }
+        uint64_t next;
+        expect_status(AETHER_FULL, unit_append_until(buffer, 2, &next));
+        expect_within(60, 500, next);
+        expect_items(cursor, 2, next - 1);
+        aether_cursor_close(all);
+        aether_cursor_close(cursor);
+        aether_buffer_destroy(buffer);
+    }
+}
+
 /* ---------------------------------------------------------------------------------------------------------- splices */
 
 TEST(buffer_refuse, BUF9_a_cursor_that_crosses_a_splice_limits_the_other_buffer_s_writer)
