@@ -336,6 +336,8 @@ static aether_status told(uint32_t state)
 static aether_status find(struct aether_cursor *cursor, uint32_t *word, int64_t timeout_ns)
 {
     int64_t deadline = INT64_MIN;
+    if (AE_UNLIKELY(cursor->node != NULL))
+        ae_registry_note(cursor->node);
     for (;;) {
         /* E10: pairs with E10_TELL. */
         uint32_t state = AE_LOAD(E10_STATE, &cursor->head.state, acquire);

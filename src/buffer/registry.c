@@ -115,10 +115,16 @@ void ae_registry_wake(struct aether_buffer *buffer)
         ae_futex.wake(&buffer->waits, 1, AE_FUTEX_ALL);
 }
 
+void ae_registry_note(struct registry_node *node)
+{
+    if (AE_LOAD(R1_NUMBER, &node->thread, relaxed) != this_thread()) /* R1, both: for a text and a guess */
+        AE_STORE(R1_NUMBER, &node->thread, this_thread(), relaxed); /* R1 */
+}
+
 void ae_registry_tell(struct aether_buffer *buffer, struct registry_node *node, uint64_t bytes, uint64_t items)
 {
-    AE_STORE(R1_NUMBER, &node->thread, this_thread(), relaxed); /* R1: for a text and a guess */
-    AE_STORE(E15_PLACE, &node->items, items, relaxed);          /* E15, relaxed: a figure */
+    ae_registry_note(node);
+    AE_STORE(E15_PLACE, &node->items, items, relaxed); /* E15, relaxed: a figure */
     uint32_t waits;
     if (buffer->asymmetric) {
         /* E15: pairs with E15_SCAN; the memory itself is held by counts, which order its use. */

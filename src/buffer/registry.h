@@ -45,6 +45,9 @@ struct registry_node *ae_registry_add(struct aether_buffer *buffer, const struct
                                       uint64_t items);
 void ae_registry_remove(struct aether_buffer *buffer, struct registry_node *node);
 
+/* The calling thread reads the cursor. */
+void ae_registry_note(struct registry_node *node);
+
 /* The cursor has read so much. Its own thread. */
 void ae_registry_tell(struct aether_buffer *buffer, struct registry_node *node, uint64_t bytes, uint64_t items);
 

@@ -482,6 +482,18 @@ TEST(buffer_wait, BUF9_it_would_block_also_where_the_reader_only_crossed)
     aether_buffer_destroy(buffer);
 }
 
+TEST(buffer_wait, BUF9_it_would_block_also_where_the_reader_has_read_a_single_item)
+{
+    aether_cursor *cursor;
+    uint64_t next;
+    aether_buffer *buffer = fill_up(&cursor, NULL, &next);
+    expect_items(cursor, 1, 1);
+    expect_ok(aether_buffer_set_wait(buffer, AETHER_MILLISECONDS(1)));
+    expect_status(AETHER_WOULD_BLOCK, unit_append_until(buffer, next, &next));
+    aether_cursor_close(cursor);
+    aether_buffer_destroy(buffer);
+}
+
 static const char *read_to_the_end(void *user)
 {
     while (unit_next(user) == AETHER_OK)
