@@ -304,7 +304,8 @@ AETHER_API AETHER_CHECKED aether_cursor *aether_cursor_open(aether_buffer *buffe
  * holds back at most the largest such limit of the buffer, and once lapped only the segment that it stands in. Such a cursor
  * still reads on when the buffer was destroyed. An item above the limit is published, and laps.
  * AETHER_WAIT and AETHER_REFUSE: an item above the limit is AETHER_TOO_LARGE to its writer. The first AETHER_REFUSE cursor
- * at its limit decides before the writer waits for others.
+ * at its limit decides before the writer waits for others. Where a splice leads them into a buffer with larger segments, a
+ * limit below four of those is taken for so much.
  */
 AETHER_API AETHER_CHECKED aether_cursor *aether_cursor_open_sized(aether_buffer *buffer,
                                                                   const aether_cursor_options *options, size_t options_size);

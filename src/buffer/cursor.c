@@ -221,7 +221,7 @@ static void arrive(struct aether_cursor *cursor, const struct crossing *crossing
         cursor->node = node;
     }
     if (cursor->node != NULL)
-        ae_registry_tell(to->owner, cursor->node, to->offset + (uint64_t)(crossing->at - to->memory), crossing->number);
+        ae_registry_tell(to->owner, cursor->node, ae_bytes_before(to, crossing->at), crossing->number);
     ae_cursor_let_go(from, was_pinned, was_user_of);
 }
 
@@ -335,6 +335,8 @@ static aether_status told(uint32_t state)
 static aether_status find(struct aether_cursor *cursor, uint32_t *word, int64_t timeout_ns)
 {
     int64_t deadline = INT64_MIN;
+    if (AE_UNLIKELY(cursor->node != NULL))
+        ae_registry_note(cursor->node);
     for (;;) {
         /* E10: pairs with E10_TELL. */
         uint32_t state = AE_LOAD(E10_STATE, &cursor->head.state, acquire);

@@ -63,6 +63,9 @@ void ae_release_copied(const struct batch *batch);
 /* Releases all payloads that a dead segment holds by reference. */
 void ae_release_all(struct segment *segment);
 
+/* Bytes published before the place `at` of a segment, payloads by reference included. */
+uint64_t ae_bytes_before(const struct segment *segment, const unsigned char *at);
+
 /* Behind the header of an extended item; the payload follows, or a reference to it. */
 struct extended {
     uint64_t index;

@@ -37,7 +37,7 @@ aether_status ae_cursor_settle(struct aether_cursor *cursor, const struct place 
     struct segment *segment = place->segment;
     struct aether_buffer *owner = segment->owner;
     if (AE_UNLIKELY(ae_limit_is_registered(&cursor->limit))) {
-        uint64_t bytes = segment->offset + (uint64_t)(place->at - segment->memory);
+        uint64_t bytes = ae_bytes_before(segment, place->at);
         cursor->node = ae_registry_add(owner, &cursor->limit, bytes, place->number);
         if (cursor->node == NULL)
             return ae_fail(AETHER_NO_MEMORY, "aether_cursor_open: no memory for a place in the registry");
@@ -243,7 +243,7 @@ aether_cursor *aether_cursor_dup(aether_cursor *cursor)
     struct segment *segment = cursor->segment;
     twin->limit = cursor->limit;
     if (cursor->node != NULL) {
-        uint64_t bytes = segment->offset + (uint64_t)(cursor->head.at - segment->memory);
+        uint64_t bytes = ae_bytes_before(segment, cursor->head.at);
         twin->node = ae_registry_add(segment->owner, &twin->limit, bytes, cursor->head.number);
         if (twin->node == NULL) {
             (void)ae_fail(AETHER_NO_MEMORY, "%s: no memory for a place in the registry", call);

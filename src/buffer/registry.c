@@ -21,14 +21,15 @@ bool ae_limit_is_registered(const struct limit *limit)
 }
 
 /* R1, relaxed, all of them: carried by in_use where a cursor begins, and read at any time. */
-static void fill(struct registry_node *node, const struct limit *limit)
+static void fill(struct registry_node *node, const struct limit *limit, uint64_t least)
 {
+    uint64_t bytes = limit->bytes > least ? limit->bytes : least;
     uint64_t label[AE_LABEL_WORDS];
     memcpy(label, limit->label, sizeof label);
     for (size_t i = 0; i < AE_LABEL_WORDS; i++)
         AE_STORE(R1_NUMBER, &node->label[i], label[i], relaxed); /* R1 */
     AE_STORE(R1_NUMBER, &node->policy, limit->policy, relaxed);  /* R1 */
-    AE_STORE(R1_NUMBER, &node->limit, limit->bytes, relaxed);    /* R1 */
+    AE_STORE(R1_NUMBER, &node->limit, bytes, relaxed);           /* R1 */
     AE_STORE(R1_NUMBER, &node->thread, 0, relaxed);              /* R1: nobody has read yet */
     AE_STORE(E15_WANTED, &node->wanted, 0, relaxed);             /* E15, relaxed: no wake-up is left out */
 }
@@ -65,7 +66,7 @@ struct registry_node *ae_registry_add(struct aether_buffer *buffer, const struct
     pthread_mutex_lock(&buffer->registry_lock);
     struct registry_node *node = take_node(buffer);
     if (node != NULL) {
-        fill(node, limit);
+        fill(node, limit, ae_segment_size(buffer->largest_room) * AETHER_LIMIT_SEGMENTS);
         AE_STORE(E15_PLACE, &node->items, items, relaxed); /* E15, E16: carried by in_use */
         AE_STORE(E15_PLACE, &node->bytes, bytes, relaxed);
         /* E16: pairs with E16_LOAD. */
@@ -115,10 +116,16 @@ void ae_registry_wake(struct aether_buffer *buffer)
         ae_futex.wake(&buffer->waits, 1, AE_FUTEX_ALL);
 }
 
+void ae_registry_note(struct registry_node *node)
+{
+    if (AE_LOAD(R1_NUMBER, &node->thread, relaxed) != this_thread()) /* R1, both: for a text and a guess */
+        AE_STORE(R1_NUMBER, &node->thread, this_thread(), relaxed); /* R1 */
+}
+
 void ae_registry_tell(struct aether_buffer *buffer, struct registry_node *node, uint64_t bytes, uint64_t items)
 {
-    AE_STORE(R1_NUMBER, &node->thread, this_thread(), relaxed); /* R1: for a text and a guess */
-    AE_STORE(E15_PLACE, &node->items, items, relaxed);          /* E15, relaxed: a figure */
+    ae_registry_note(node);
+    AE_STORE(E15_PLACE, &node->items, items, relaxed); /* E15, relaxed: a figure */
     uint32_t waits;
     if (buffer->asymmetric) {
         /* E15: pairs with E15_SCAN; the memory itself is held by counts, which order its use. */
@@ -157,6 +164,21 @@ static aether_status judge(const struct registry_node *node, uint64_t limit, uin
     return AE_LOAD(R1_NUMBER, &node->thread, relaxed) == this_thread() ? AETHER_WOULD_BLOCK : WAIT_FOR_READER; /* R1 */
 }
 
+/* Which answer counts where several are due: what no waiting helps against comes first. */
+static int rank(aether_status status)
+{
+    switch (status) {
+    case AETHER_TOO_LARGE:
+        return 4;
+    case AETHER_FULL:
+        return 3;
+    case AETHER_WOULD_BLOCK:
+        return 2;
+    default:
+        return status == WAIT_FOR_READER;
+    }
+}
+
 /*
  * A writer that has to wait waits for a quarter of the limit, or half of what there can be: one wake-up for each segment
  * that is read would cost more than the appends.
@@ -187,9 +209,8 @@ static struct verdict look(struct aether_buffer *buffer, uint64_t item, uint64_t
         if (status == WAIT_FOR_READER)
             /* E15: pairs with the load in ae_registry_tell(). Above 0, since more than the limit would be unread. */
             AE_STORE(E15_WANTED, &node->wanted, published + more + slack(limit, more) - limit, seq_cst);
-        if (status == AETHER_OK || (status == WAIT_FOR_READER && verdict.node != NULL))
-            continue;
-        verdict = (struct verdict){status, node, limit};
+        if (rank(status) > rank(verdict.status))
+            verdict = (struct verdict){status, node, limit};
     }
     return verdict;
 }

@@ -38,10 +38,16 @@ struct registry_node {
 /* True for limits that need a node. */
 bool ae_limit_is_registered(const struct limit *limit);
 
-/* A node of `buffer` for a cursor that has read so much of it. NULL: no memory. Takes a lock that no append takes. */
+/*
+ * A node of `buffer` for a cursor that has read so much of it. NULL: no memory. Takes a lock that no append takes. A limit
+ * below four of the buffer's largest segments, which one from another buffer may be, is taken for that.
+ */
 struct registry_node *ae_registry_add(struct aether_buffer *buffer, const struct limit *limit, uint64_t bytes,
                                       uint64_t items);
 void ae_registry_remove(struct aether_buffer *buffer, struct registry_node *node);
+
+/* The calling thread reads the cursor. */
+void ae_registry_note(struct registry_node *node);
 
 /* The cursor has read so much. Its own thread. */
 void ae_registry_tell(struct aether_buffer *buffer, struct registry_node *node, uint64_t bytes, uint64_t items);

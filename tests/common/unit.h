@@ -17,7 +17,9 @@
 #include "common/unit_futex.h"
 #include "common/unit_memory.h"
 #include "common/unit_reader.h"
+#include "common/unit_release.h"
 #include "common/unit_wait.h"
+#include "common/unit_writer.h"
 
 /*
  * A test, with its balance at the end. Criterion runs each in a process of its own, and ignores what goes wrong in its own
@@ -121,6 +123,15 @@ static inline void unit_finish(void)
         aether_position position_came = (position);                                                                         \
         expect_number(wanted_epoch, position_came.epoch);                                                                   \
         expect_number(wanted_index, position_came.index);                                                                   \
+    } while (0)
+
+/* A call writes nothing: what a buffer says of itself is what it said before, but for the waits. */
+#define expect_nothing_written(before, buffer)                                                                              \
+    do {                                                                                                                    \
+        aether_buffer_stats stats_before = (before), stats_after = unit_stats(buffer);                                      \
+        stats_before.room_waits = stats_after.room_waits;                                                                   \
+        cr_assert(memcmp(&stats_before, &stats_after, sizeof stats_before) == 0, "the statistics have changed");            \
+        ae_buffer_check(buffer);                                                                                            \
     } while (0)
 
 /* Nothing now. */

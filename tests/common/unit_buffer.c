@@ -93,6 +93,18 @@ aether_cursor *unit_open(aether_buffer *buffer, aether_start start)
     return cursor;
 }
 
+aether_cursor *unit_open_with(aether_buffer *buffer, aether_cursor_options options)
+{
+    aether_cursor *cursor = aether_cursor_open_with(buffer, &options);
+    need(cursor != NULL, "open");
+    return cursor;
+}
+
+aether_cursor *unit_open_limit(aether_buffer *buffer, aether_on_limit on_limit, uint64_t limit_bytes, const char *label)
+{
+    return unit_open_with(buffer, (aether_cursor_options){.on_limit = on_limit, .limit_bytes = limit_bytes, .label = label});
+}
+
 void unit_allow_inline(aether_buffer *buffer)
 {
     buffer->may_inline = buffer->asymmetric;
@@ -129,6 +141,16 @@ aether_status unit_append(aether_buffer *buffer, uint64_t first, uint64_t last)
         unit_fill(payload, unit_size(i), i);
         status = aether_append(buffer, payload, unit_size(i));
     }
+    return status;
+}
+
+aether_status unit_append_until(aether_buffer *buffer, uint64_t first, uint64_t *failed)
+{
+    enum { MOST = 1000000 };
+    aether_status status = AETHER_OK;
+    for (*failed = first; *failed < first + MOST; ++*failed)
+        if ((status = unit_append(buffer, *failed, *failed)) != AETHER_OK)
+            break;
     return status;
 }
 
@@ -185,6 +207,18 @@ aether_buffer_stats unit_stats(aether_buffer *buffer)
     aether_buffer_stats stats;
     need(aether_buffer_get_stats(buffer, &stats) == AETHER_OK, "stats");
     return stats;
+}
+
+aether_cursor_stats unit_cursor_stats(aether_cursor *cursor)
+{
+    aether_cursor_stats stats;
+    need(aether_cursor_get_stats(cursor, &stats) == AETHER_OK, "cursor stats");
+    return stats;
+}
+
+uint64_t unit_room(const aether_buffer *buffer)
+{
+    return buffer->largest_room;
 }
 
 size_t unit_size_that_fills(const aether_buffer *buffer)

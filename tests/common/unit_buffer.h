@@ -33,6 +33,9 @@ aether_buffer *unit_buffer(void);
 aether_buffer *unit_buffer_with(aether_buffer_options options);
 /* Aborts if there is none. */
 aether_cursor *unit_open(aether_buffer *buffer, aether_start start);
+aether_cursor *unit_open_with(aether_buffer *buffer, aether_cursor_options options);
+/* From the next item on, with this limit; the label may be NULL. */
+aether_cursor *unit_open_limit(aether_buffer *buffer, aether_on_limit on_limit, uint64_t limit_bytes, const char *label);
 
 /* The inline way, which debug builds close. */
 void unit_allow_inline(aether_buffer *buffer);
@@ -48,6 +51,8 @@ size_t unit_size(uint64_t i);
 aether_status unit_append(aether_buffer *buffer, uint64_t first, uint64_t last);
 /* Together. */
 aether_status unit_append_batch(aether_buffer *buffer, uint64_t first, uint64_t last);
+/* Appends from item `first` on until that fails: with what, and the number of that item in *failed. */
+aether_status unit_append_until(aether_buffer *buffer, uint64_t first, uint64_t *failed);
 /* Whether `item` is number i. */
 bool unit_is_item(const aether_item *item, uint64_t i);
 
@@ -58,6 +63,10 @@ const char *unit_read(aether_cursor *cursor, uint64_t first, uint64_t last);
 aether_status unit_next(aether_cursor *cursor);
 
 aether_buffer_stats unit_stats(aether_buffer *buffer);
+aether_cursor_stats unit_cursor_stats(aether_cursor *cursor);
+
+/* The room for items of the largest segment. */
+uint64_t unit_room(const aether_buffer *buffer);
 
 /* The payload whose slot takes all that is left in the current segment. */
 size_t unit_size_that_fills(const aether_buffer *buffer);
