@@ -156,10 +156,14 @@ struct segment *ae_segment_take(struct aether_buffer *buffer, uint64_t need)
 
 void ae_segment_untake(struct aether_buffer *buffer, struct segment *segment)
 {
-    segment->free_next = buffer->mine;
-    buffer->mine = segment;
-    AE_ADD(R1_COUNT, &buffer->spares, 1, relaxed); /* R1, relaxed, both: figures */
-    AE_ADD(R1_COUNT, &buffer->cached, ae_segment_size(segment->room), relaxed);
+    if (segment->room > buffer->largest_room) { /* made for one item; it was never recycled, so nobody has seen it */
+        ae_free(&buffer->allocator, segment, ae_segment_size(segment->room), AE_LINE);
+    } else {
+        segment->free_next = buffer->mine;
+        buffer->mine = segment;
+        AE_ADD(R1_COUNT, &buffer->spares, 1, relaxed); /* R1, relaxed, both: figures */
+        AE_ADD(R1_COUNT, &buffer->cached, ae_segment_size(segment->room), relaxed);
+    }
     ae_buffer_drop(buffer);
 }
 
