@@ -425,7 +425,8 @@ static void check_empty(struct round *round)
     if (stats.lapped_segments != 0 || stats.cursors != 0)
         stress_fail("%llu segments are lapped, and there are %llu cursors", (unsigned long long)stats.lapped_segments,
                     (unsigned long long)stats.cursors);
-    ae_buffer_check(buffer);
+    if (!AE_TSAN) /* what is given back counts down meanwhile */
+        ae_buffer_check(buffer);
     STRESS_EXPECT(aether_buffer_trim(buffer) == AETHER_OK);
     STRESS_EXPECT(aether_buffer_get_stats(buffer, &stats) == AETHER_OK);
     if (buffer->retain_bytes == 0 && buffer->retain_items == 0 && buffer->retain_ns == 0 && stats.in_use_segments != 1)
