@@ -156,9 +156,8 @@ struct segment *ae_segment_take(struct aether_buffer *buffer, uint64_t need)
 
 void ae_segment_untake(struct aether_buffer *buffer, struct segment *segment)
 {
-    if (segment->room > buffer->largest_room) { /* no spare: small items would fill it without a look at limits */
-        segment->free_next = NULL;
-        ae_segments_free(&buffer->allocator, segment);
+    if (segment->room > buffer->largest_room) { /* made for one item, never recycled: nobody has seen it */
+        ae_free(&buffer->allocator, segment, ae_segment_size(segment->room), AE_LINE);
     } else {
         segment->free_next = buffer->mine;
         buffer->mine = segment;
