@@ -10,7 +10,7 @@ import time
 
 import series
 
-PACKAGES = ("golang-go", "libck-dev", "libdisruptor-java", "liburcu-dev")
+PACKAGES = ("golang-go", "libck-dev", "libdisruptor-java", "liburcu-dev", "libnng-dev", "libzmq3-dev")
 
 
 # -------------------------------------------------------------------------------------------------------------- the lines
