@@ -10,7 +10,7 @@ import time
 
 import series
 
-PACKAGES = ("golang-go", "libck-dev", "libdisruptor-java", "liburcu-dev")
+PACKAGES = ("golang-go", "libck-dev", "libdisruptor-java", "liburcu-dev", "libnng-dev", "libzmq3-dev")
 
 
 # -------------------------------------------------------------------------------------------------------------- the lines
@@ -62,9 +62,9 @@ def output_of(*command):
 def versions():
     found = {}
     for package in PACKAGES:
-        version = output_of("dpkg-query", "-W", "-f", "${Version}", package)
+        version = output_of("dpkg-query", "-W", "-f", "${Version}\n", package)
         if version:
-            found[package] = version
+            found[package] = version.split("\n", maxsplit=1)[0]  # a line for each architecture
     java = re.search(r'version "([^"]*)"', output_of("java", "-version"))
     return {**found, "java": java.group(1)} if java else found
 
@@ -114,7 +114,7 @@ def split(lines):
 def print_table(lines):
     about, rows, found = split(lines)
     print(f"{about['processor']}, {about['processors']} processors, {about['system']}, {about['compiler']}")
-    print(f"{about['date']}, revision {about['revision'] or 'unknown'}, {about['rounds']} rounds, "
+    print(f"{about['date']}, revision {about['revision'] or 'unknown'}, {about['rounds']} rounds in {about['seconds']:.0f} s, "
           f"load {about['load_before']:.2f} before and {about['load_after']:.2f} after\n")
     width = max(len(line["name"]) for line in rows + found)
     print(f"{'':{width}}  {'figure':24} {'median':>12} {'least':>12} {'greatest':>12}  unit       lost")

@@ -17,9 +17,11 @@ import shlex
 import statistics
 import subprocess
 import sys
+import time
 
 sys.dont_write_bytecode = True  # leaves nothing in the tree
 
+import page
 import report
 from series import BUILD, RATE, arguments_of, other_series, throughput_series
 
@@ -133,6 +135,9 @@ def arguments():
     parser.add_argument("--only", action="append", metavar="NAME",
                         help="only what has NAME in its group's or its own name; may be given several times")
     parser.add_argument("--json", action="store_true", help="one JSON object per line instead of the table")
+    parser.add_argument("--report", metavar="DIR", help="also write DIR/report.html with pictures, and its figures")
+    parser.add_argument("--from", dest="saved", metavar="FILE",
+                        help="run nothing: show or report the figures that --json or --report saved")
     parser.add_argument("--list", action="store_true", help="print the groups and names, and run nothing")
     parser.add_argument("--proto", metavar="FILE.c", help="a C program to compile and measure along as a yardstick")
     parser.add_argument("--cflags", default="", metavar="FLAGS", help="more flags for the yardstick")
@@ -166,14 +171,34 @@ def measure(options, serieses, left_out):
     about["left_out"] = left_out
     if about["load_before"] > 0.5:
         print(f"the machine is not quiet (load {about['load_before']:.2f}): low and spread figures follow", file=sys.stderr)
+    begin = time.monotonic()
     scout(serieses, 0.05 if options.quick else 0.2)
     run_rounds(serieses, about["rounds"])
     about["load_after"] = os.getloadavg()[0]
+    about["seconds"] = round(time.monotonic() - begin, 1)
     return report.lines_of(serieses, about)
+
+
+def read_saved(path):
+    with open(path, encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def show(lines, options):
+    if options.json:
+        for line in lines:
+            print(json.dumps(line))
+    else:
+        report.print_table(lines)
+    if options.report:
+        page.write(lines, options.report)
 
 
 def main():
     options = arguments()
+    if options.saved:
+        show(read_saved(options.saved), options)
+        return
     yardstick = os.path.join(BUILD, "yardstick") if options.proto else None
     serieses = choose(options, yardstick)
     if options.list:
@@ -187,13 +212,8 @@ def main():
         sys.exit("nothing to measure")
     if options.smoke:
         run_smoke(serieses)
-        return
-    lines = measure(options, serieses, left_out)
-    if options.json:
-        for line in lines:
-            print(json.dumps(line))
     else:
-        report.print_table(lines)
+        show(measure(options, serieses, left_out), options)
 
 
 if __name__ == "__main__":

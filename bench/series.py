@@ -73,9 +73,9 @@ def race(peer, readers, payload, batch, command, items=500_000, **more):
                   {RATE: "M items/s"}, peer=peer, items=items, oversubscribed=readers + 1 > PROCESSORS, **more)
 
 
-def rings(payload):
+def rings(payload, most=65536):
     """The sizes of rings that are tried. What is unread stays within the bound that all share."""
-    return [1 << n for n in range(10, 17) if (1 << n) * (payload + 8) <= BOUND_BYTES]
+    return [1 << n for n in range(10, 17) if (1 << n) * (payload + 8) <= BOUND_BYTES and 1 << n <= most]
 
 
 def aether_series(readers, payload):
@@ -88,12 +88,12 @@ def aether_series(readers, payload):
                    program("throughput", api="plain", readers=readers, run=64, payload=payload))
 
 
-def queue_series(name, readers, payload, batches=(1,), **more):
-    """A peer in C, with a queue for each reader."""
+def queue_series(name, readers, payload, batches=(1,), most=65536, **more):
+    """A peer in C."""
     for batch in batches if readers else ():
         yield race(name, readers, payload, batch,
                    program(f"peers/{name}", readers=readers, payload=payload, batch=batch),
-                   variants=[{"ring": ring} for ring in rings(payload)], **more)
+                   variants=[{"ring": ring} for ring in rings(payload, most)], **more)
 
 
 def golist_series(readers, payload):
@@ -139,6 +139,8 @@ def throughput_series(yardstick):
             yield from queue_series("ck_ring", readers, payload)
             yield from queue_series("ck_fifo", readers, payload)
             yield from queue_series("wfcqueue", readers, payload, batches=(1, 64))
+            yield from queue_series("zeromq", readers, payload, items=100_000)
+            yield from queue_series("nng", readers, payload, most=8192, items=20_000)
             yield from golist_series(readers, payload)
 
 

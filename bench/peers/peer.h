@@ -58,6 +58,13 @@ static inline void peer_check(const void *payload, uint64_t read)
         bench_fail("a reader wanted item %" PRIu64 " and got %" PRIu64, read + 1, number);
 }
 
+/* How often a reader that has to tells its progress, in items: a power of two, and several times before the ring is full. */
+static inline uint64_t peer_step(void)
+{
+    uint64_t quarter = (uint64_t)peer_ring / 4;
+    return quarter < BENCH_STEP ? quarter : BENCH_STEP;
+}
+
 /* One more look at a queue that was full or empty. */
 static inline void peer_look_again(uint32_t *looks)
 {

@@ -28,13 +28,6 @@ struct queue {
 
 /* ----------------------------------------------------------------------------------------------------------- reading */
 
-/* How often a reader tells its progress, in items: a power of two. */
-static uint64_t step_of_progress(void)
-{
-    uint64_t quarter = (uint64_t)peer_ring / 4;
-    return quarter < BENCH_STEP ? quarter : BENCH_STEP;
-}
-
 static struct cds_wfcq_node *node_after(struct __cds_wfcq_head *head, struct cds_wfcq_tail *tail, struct cds_wfcq_node *node)
 {
     uint32_t looks = 0;
@@ -47,7 +40,7 @@ static struct cds_wfcq_node *node_after(struct __cds_wfcq_head *head, struct cds
 static uint64_t read_all(struct peer_reader *reader)
 {
     struct queue *queue = reader->queue;
-    uint64_t total = (uint64_t)peer_items, read = 0, step = step_of_progress();
+    uint64_t total = (uint64_t)peer_items, read = 0, step = peer_step();
     uint32_t looks = 0;
     while (read < total) {
         struct __cds_wfcq_head head;
