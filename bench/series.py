@@ -166,6 +166,13 @@ def other_series(quick):
         if payload == 32:
             figures["empty_bytes"] = "bytes"
         yield Series("memory", f"memory payload={payload}", program("memory", payload=payload, items=500_000), figures)
+    for limit in ("none", "lap", "wait", "refuse"):
+        yield Series("limits", f"limit={limit}", program("throughput", limit=limit), {RATE: "M items/s"}, items=500_000)
+    yield Series("stuck", "stuck", program("stuck", items=20_000_000 if quick else 100_000_000),
+                 {"alone_m_per_s": "M items/s", "stuck_m_per_s": "M items/s", "resident_mib": "MiB"})
+    yield Series("room", "room", program("room"), {"processor_percent": "%", "waits": "waits"})
+    yield Series("epoll", "epoll", program("epoll", samples=500 if quick else 2000),
+                 {key: "ns" for key in ("aether_p50_ns", "aether_p99_ns", "eventfd_p50_ns", "eventfd_p99_ns")})
 
 
 # ----------------------------------------------------------------------------------------------------------- the targets
@@ -221,4 +228,12 @@ def targets():
         Target("memory per kept item of 32 bytes", (["memory payload=32"], "item_bytes"), None, at_most=48, unit="bytes"),
         Target("memory of an empty buffer with a cursor", (["memory payload=32"], "empty_bytes"), None, at_most=2048,
                unit="bytes"),
+        *(Target(f"a limit that is not reached, {limit} / none", ([f"limit={limit}"], RATE), (["limit=none"], RATE),
+                 at_least=0.97) for limit in ("lap", "wait", "refuse")),
+        Target("a stuck reader with 16 MiB and lap: the writer's rate", (["stuck"], "stuck_m_per_s"),
+               (["stuck"], "alone_m_per_s"), at_least=0.9),
+        Target("the same: resident memory above the start", (["stuck"], "resident_mib"), None, at_most=24, unit="MiB"),
+        Target("a writer that waits for a slow reader", (["room"], "processor_percent"), None, at_most=1, unit="%"),
+        Target("publish until an epoll loop runs / eventfd", (["epoll"], "aether_p50_ns"), (["epoll"], "eventfd_p50_ns"),
+               at_most=1.15),
     ]

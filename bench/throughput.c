@@ -6,7 +6,7 @@
  *
  *  --api inline: aether_inline_append() and aether_inline_next(), with the payload's size known when compiling
  *  --api plain:  aether_append() and aether_cursor_next()
- *  --batch N:    aether_append_batch() with either
+ *  --batch N:    aether_inline_append_array() and aether_append_array()
  *  --limit NAME: none, or lap, wait, refuse: cursors with a limit of 16 MiB, which the bound keeps out of reach
  *  --run N:      plain readers take runs of up to N: aether_cursor_run(); as many as --batch unless it is given
  *
@@ -164,9 +164,6 @@ static void append_plain(aether_buffer *buffer, size_t count)
 
 static void write_all(aether_buffer *buffer)
 {
-    static aether_payload payloads[BATCH_MAX];
-    for (size_t i = 0; i < (size_t)batch; i++)
-        payloads[i] = (aether_payload){.data = events + i * (size_t)payload, .size = (size_t)payload};
     uint64_t bound = bench_bound(bound_bytes, (size_t)payload), block = batch > 1 ? (uint64_t)batch : BLOCK;
     for (uint64_t written = 0; written < total;) {
         if (written % BENCH_STEP < block)
@@ -176,7 +173,7 @@ static void write_all(aether_buffer *buffer)
         if (is_inline)
             append_inline_sized(buffer, count);
         else if (batch > 1)
-            bench_ok(aether_append_batch(buffer, payloads, count), "aether_append_batch");
+            bench_ok(aether_append_array(buffer, events, (size_t)payload, count), "aether_append_array");
         else
             append_plain(buffer, count);
         written += count;

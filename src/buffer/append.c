@@ -455,8 +455,29 @@ aether_status aether_append_batch_sized(aether_buffer *buffer, const aether_payl
     return append(buffer, &batch);
 }
 
+/* Small items that fit where the inline way is open: as aether_inline_append_array(), with a copy for any such size. */
+static void append_small(struct aether_buffer *buffer, const unsigned char *items, size_t size, size_t count)
+{
+    unsigned char *slot = buffer->head.at, *at = slot;
+    uint32_t word = aether_inline_word(size);
+    uint64_t step = aether_inline_step(size);
+    ae_copy(at + AE_SLOT_HEADER, items, size);
+    while (at += step, items += size, --count != 0) {
+        ae_copy(at + AE_SLOT_HEADER, items, size);
+        AE_STORE(E1_REST, ae_slot_word(at), word, relaxed); /* E1, relaxed: the first word's store carries it */
+    }
+    uint64_t bytes = (uint64_t)(at - slot);
+    aether_inline_publish(buffer, slot, word, bytes / step, bytes);
+}
+
 aether_status aether_append_array(aether_buffer *buffer, const void *items, size_t size, size_t count)
 {
+    if (AE_LIKELY(buffer != NULL && items != NULL && size != 0 && size <= AE_COPY_SMALL && count != 0 &&
+                  aether_inline_fits(buffer, size) &&
+                  count <= (uint64_t)(buffer->head.inline_end - buffer->head.at) / aether_inline_step(size))) {
+        append_small(buffer, items, size, count);
+        return AETHER_OK;
+    }
     struct batch batch = {items != NULL ? items : "", count, size, true, false, "aether_append_array"};
     if (items == NULL && count != 0 && size != 0)
         return ae_fail(AETHER_INVALID, "%s: items is NULL with count %zu", batch.call, count);

@@ -119,7 +119,7 @@ void ae_registry_wake(struct aether_buffer *buffer)
 void ae_registry_note(struct registry_node *node)
 {
     if (AE_LOAD(R1_NUMBER, &node->thread, relaxed) != this_thread()) /* R1, both: for a text and a guess */
-        AE_STORE(R1_NUMBER, &node->thread, this_thread(), relaxed); /* R1 */
+        AE_STORE(R1_NUMBER, &node->thread, this_thread(), relaxed);  /* R1 */
 }
 
 void ae_registry_tell(struct aether_buffer *buffer, struct registry_node *node, uint64_t bytes, uint64_t items)
