@@ -1,7 +1,7 @@
 /*
  * Watchers: each a thread with a cursor, which makes a picture of nothing but the items it reads. Some are there from the
- * start, some come late, one naps now and then and falls behind, one comes and goes, one gets stuck, is lapped, and asks for a
- * new snapshot.
+ * start, some come late, one naps now and then and falls behind, one comes and goes, one gets stuck, is lapped, and asks for
+ * a new snapshot.
  *
  * Each checks what it reads: the indexes of a snapshot are 1, 2, 3 ...; the first live index is at or below the one after
  * the watermark, and each later one follows the one before; all are of the epoch that the snapshot names; and each item
@@ -25,8 +25,8 @@ struct watcher_view {
     uint64_t changes;   /* live items applied */
     uint64_t skipped;   /* live items that the snapshot had already */
     uint64_t resets;
-    uint64_t laps;   /* how often it was lapped */
-    uint64_t missed; /* changes that it missed by that, before it got a new snapshot */
+    uint64_t laps;            /* how often it was lapped */
+    uint64_t missed;          /* changes that it missed by that, before it got a new snapshot */
     aether_position position; /* in the live buffer */
     uint8_t latest_root;
     char latest[160]; /* the latest change: '+' or '-', and the path, as far as it fits; "" before the first */

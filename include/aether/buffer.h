@@ -240,14 +240,13 @@ AETHER_API AETHER_CHECKED aether_status aether_buffer_end(aether_buffer *buffer,
 /*
  * Ends the buffer by continuing where `at` stands, in another buffer: its readers go on there and do not notice. Takes `at`
  * over and closes it; on any failure `at` stays the caller's. `buffer` may be destroyed afterwards. The place is held, and
- * all that follows it, as long as a reader of `buffer` or the buffer itself may come to it. Where `at` may be lapped, no more
- * is held than its limit: a reader of `buffer`, with a limit or without, that comes too late gets AETHER_LAGGED behind the first
- * segment there, and goes on at the oldest. Where `at` has no limit, the other buffer may have let go of that place itself: a
- * reader with AETHER_LAP that comes in by it can be lapped before it reaches its limit. Open `at` with a limit then, too.
- * The writer of `buffer` only, and nobody else may use `at`; the other buffer's writer goes on meanwhile. Takes a lock that
- * no reading or appending call takes.
- * AETHER_ENDED: `buffer` was ended or spliced before. AETHER_CIRCLE: the way from `at` on leads to `buffer`. AETHER_BUSY: as
- * with append.
+ * all that follows it, as long as a reader of `buffer` or the buffer itself may come to it. Where `at` may be lapped, no
+ * more is held than its limit: a reader of `buffer`, with a limit or without, that comes too late gets AETHER_LAGGED behind
+ * the first segment there, and goes on at the oldest. Where `at` has no limit, the other buffer may have let go of that
+ * place itself: a reader with AETHER_LAP that comes in by it can be lapped before it reaches its limit. Open `at` with a
+ * limit then, too. The writer of `buffer` only, and nobody else may use `at`; the other buffer's writer goes on meanwhile.
+ * Takes a lock that no reading or appending call takes. AETHER_ENDED: `buffer` was ended or spliced before. AETHER_CIRCLE:
+ * the way from `at` on leads to `buffer`. AETHER_BUSY: as with append.
  */
 AETHER_API AETHER_CHECKED aether_status aether_buffer_splice(aether_buffer *buffer, aether_cursor *at);
 
@@ -325,11 +324,10 @@ static inline AETHER_CHECKED aether_cursor *aether_cursor_open_with(aether_buffe
 AETHER_API AETHER_CHECKED aether_cursor *aether_cursor_dup(aether_cursor *cursor);
 
 /*
- * Changes the cursor's limit from where it stands on: as options.on_limit and options.limit_bytes of aether_cursor_open_with().
- * For readers that first read something without a limit, a snapshot say. The cursor's own thread. With AETHER_LAP, where no
- * reader of the buffer had so large a limit before, it can be lapped early if it stands before the oldest item that the buffer
- * itself holds.
- * AETHER_INVALID: no such limit. AETHER_NO_MEMORY: nothing has changed.
+ * Changes the cursor's limit from where it stands on: as options.on_limit and options.limit_bytes of
+ * aether_cursor_open_with(). For readers that first read something without a limit, a snapshot say. The cursor's own thread.
+ * With AETHER_LAP, where no reader of the buffer had so large a limit before, it can be lapped early if it stands before the
+ * oldest item that the buffer itself holds. AETHER_INVALID: no such limit. AETHER_NO_MEMORY: nothing has changed.
  */
 AETHER_API AETHER_CHECKED aether_status aether_cursor_set_limit(aether_cursor *cursor, aether_on_limit on_limit,
                                                                 uint64_t limit_bytes);

@@ -30,8 +30,8 @@ struct registry_node {
     uint64_t limit;             /* which makes one answer a little late, and never wrong for long */
     uint64_t label[AE_LABEL_WORDS];
     uint64_t bytes, items; /* atomic: E15; at least so much of the buffer is read */
-    uint64_t wanted;       /* atomic: E15; the waiting writer wants so much read; it never falls while a cursor has the node */
-    uintptr_t thread;      /* atomic: R1; which thread read last, 0 before */
+    uint64_t wanted;  /* atomic: E15; the waiting writer wants so much read; it never falls while a cursor has the node */
+    uintptr_t thread; /* atomic: R1; which thread read last, 0 before */
     struct registry_node *next_free;
 };
 

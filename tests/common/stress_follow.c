@@ -104,8 +104,7 @@ static void check_sums(const struct stress_follower *follower)
     if (follower->start + follower->delivered + follower->missed != follower->place)
         stress_fail("from %llu on %llu were delivered and %llu missed, and the reader stands at %llu", (ull)follower->start,
                     (ull)follower->delivered, (ull)follower->missed, (ull)follower->place);
-    uint64_t events =
-        stress_stream_events(stream, follower->place) - stress_stream_events(stream, follower->start);
+    uint64_t events = stress_stream_events(stream, follower->place) - stress_stream_events(stream, follower->start);
     if (follower->delivered_events + follower->missed_events != events)
         stress_fail("%llu events were delivered and %llu missed of %llu", (ull)follower->delivered_events,
                     (ull)follower->missed_events, (ull)events);
@@ -169,14 +168,16 @@ static void be_lapped(struct stress_follower *follower)
     stress_add(&stress_follow_lags, 1);
 }
 
-/* The writer has kept the limit of a reader for which it waits, or which it does not lag: exceeded by a segment at the most. */
+/* The writer has kept the limit of a reader for which it waits, or which it does not lag: exceeded by a segment at the most.
+ */
 static void check_limit(const struct stress_follower *follower)
 {
     const struct stress_stream *stream = follower->stream;
     if (follower->policy != AETHER_WAIT && follower->policy != AETHER_REFUSE)
         return;
     uint64_t published = stress_stream_bytes(stream, stress_get(&stream->published));
-    if (published > follower->not_before && published > stress_stream_bytes(stream, follower->place) + follower->limit + stream->segment)
+    if (published > follower->not_before &&
+        published > stress_stream_bytes(stream, follower->place) + follower->limit + stream->segment)
         stress_fail("a reader with policy %d and a limit of %llu bytes stands at %llu, byte %llu, and %llu are published",
                     follower->policy, (ull)follower->limit, (ull)follower->place,
                     (ull)stress_stream_bytes(stream, follower->place), (ull)published);

@@ -16,12 +16,12 @@
 enum { STRESS_FOLLOW_RUN = 16 };
 
 struct stress_follower {
-    aether_cursor *cursor;               /* NULL: none */
-    const struct stress_stream *stream;  /* the one that it stands in */
-    aether_on_limit policy;              /* 0: none */
-    uint64_t limit;                      /* AETHER_UNLIMITED: none */
-    uint64_t start, place;               /* in the stream that it stands in */
-    uint64_t delivered, missed;          /* there */
+    aether_cursor *cursor;              /* NULL: none */
+    const struct stress_stream *stream; /* the one that it stands in */
+    aether_on_limit policy;             /* 0: none */
+    uint64_t limit;                     /* AETHER_UNLIMITED: none */
+    uint64_t start, place;              /* in the stream that it stands in */
+    uint64_t delivered, missed;         /* there */
     uint64_t delivered_events, missed_events;
     uint64_t all_missed, all_missed_events, lags; /* since it was opened */
     uint64_t not_before;                          /* AETHER_WAIT, AETHER_REFUSE: its limit holds for bytes above this */

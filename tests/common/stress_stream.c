@@ -143,9 +143,8 @@ void stress_stream_create(struct stress_stream *stream, const aether_buffer_opti
 void stress_stream_free(struct stress_stream *stream)
 {
     if (stress_get(&stream->released) != stream->references)
-        stress_fail("stream %llu: %llu payloads were given by reference, and %llu released",
-                    (unsigned long long)stream->id, (unsigned long long)stream->references,
-                    (unsigned long long)stress_get(&stream->released));
+        stress_fail("stream %llu: %llu payloads were given by reference, and %llu released", (unsigned long long)stream->id,
+                    (unsigned long long)stream->references, (unsigned long long)stress_get(&stream->released));
     free(stream->bytes);
     free(stream->events);
     free(stream->given);
@@ -207,8 +206,8 @@ static aether_status put_plain(struct stress_stream *stream, uint64_t number, ui
     unsigned char bytes[SIZE_MOST];
     STRESS_EXPECT(size <= sizeof bytes);
     stress_item_fill(bytes, size, key_of(stream, number));
-    return failed("append", in_line ? aether_inline_append(stream->buffer, bytes, size)
-                                    : aether_append(stream->buffer, bytes, size));
+    return failed("append",
+                  in_line ? aether_inline_append(stream->buffer, bytes, size) : aether_append(stream->buffer, bytes, size));
 }
 
 /* Reserves as much or more, and commits what it needs, or gives it up with something written there. */

@@ -13,15 +13,15 @@
 
 struct stress_stream {
     aether_buffer *buffer;
-    uint64_t id;          /* const; also the epoch, from 1 */
-    uint64_t most;        /* const; items that there may be */
-    uint32_t segment;     /* const; bytes of a largest segment */
-    uint64_t heavy;       /* const; 0, or the bytes of the heaviest item: many come near to that */
-    uint64_t *bytes;      /* atomic; [n]: bytes of the items before item n; set before `begun` says n */
-    uint64_t *events;     /* atomic; [n]: their events */
-    unsigned char *given; /* atomic; [n]: what became of the payload by reference of item n */
-    uint64_t references;  /* owner: writer; payloads by reference that were appended */
-    uint64_t released;    /* atomic; of them */
+    uint64_t id;                /* const; also the epoch, from 1 */
+    uint64_t most;              /* const; items that there may be */
+    uint32_t segment;           /* const; bytes of a largest segment */
+    uint64_t heavy;             /* const; 0, or the bytes of the heaviest item: many come near to that */
+    uint64_t *bytes;            /* atomic; [n]: bytes of the items before item n; set before `begun` says n */
+    uint64_t *events;           /* atomic; [n]: their events */
+    unsigned char *given;       /* atomic; [n]: what became of the payload by reference of item n */
+    uint64_t references;        /* owner: writer; payloads by reference that were appended */
+    uint64_t released;          /* atomic; of them */
     struct stress_stream *next; /* guard: set before `begun` is final; where a splice leads */
     uint64_t next_number;
 

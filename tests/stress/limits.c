@@ -1,6 +1,6 @@
 /*
- * Limits, retention, laps: one writer (bursts, all forms of items, reservations, trims) and 6 to 12 readers beside each other
- * that are fast, slow, stuck, gone at once, duplicated, cancelled, or closed by others, without a limit and under each
+ * Limits, retention, laps: one writer (bursts, all forms of items, reservations, trims) and 6 to 12 readers beside each
+ * other that are fast, slow, stuck, gone at once, duplicated, cancelled, or closed by others, without a limit and under each
  * policy. Each sum is checked (common/stress_follow.h) at every close and at the end: delivered + missed = published since
  * the open, in items and in events. Nobody is told that it lagged who is within its limit, and whoever is has its limit
  * still before it. No reader that waits or refuses has more unread than its limit. Every payload by reference is released
@@ -54,9 +54,9 @@ struct reader {
 struct round {
     struct stress_stream stream;
     struct reader readers[READERS_MOST];
-    uint32_t count;              /* const */
-    uint32_t policies;           /* const */
-    enum finish finish;          /* const */
+    uint32_t count;     /* const */
+    uint32_t policies;  /* const */
+    enum finish finish; /* const */
     struct stress_follower stuck[STUCK];
     struct stress_watch writer;
     uint64_t leaving;  /* atomic: nobody begins to open the buffer */
@@ -385,10 +385,11 @@ static void read_out(struct stress_follower *follower, struct stress_random *ran
 static void fail_in_use(const struct round *round, const aether_buffer_stats *stats, const char *what)
 {
     const struct aether_buffer *buffer = round->stream.buffer;
-    stress_fail("%s: %llu segments are in use, from ordinal %llu to %llu, %llu bytes are retained, the largest limit is %llu",
-                what, (unsigned long long)stats->in_use_segments, (unsigned long long)buffer->oldest->ordinal,
-                (unsigned long long)buffer->writing->ordinal, (unsigned long long)stats->retained_bytes,
-                (unsigned long long)buffer->lap_limit);
+    stress_fail(
+        "%s: %llu segments are in use, from ordinal %llu to %llu, %llu bytes are retained, the largest limit is %llu", what,
+        (unsigned long long)stats->in_use_segments, (unsigned long long)buffer->oldest->ordinal,
+        (unsigned long long)buffer->writing->ordinal, (unsigned long long)stats->retained_bytes,
+        (unsigned long long)buffer->lap_limit);
 }
 
 /* Appends so much that the window has had its steps, and looks at what is in use. */
