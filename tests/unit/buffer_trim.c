@@ -11,6 +11,43 @@ static aether_buffer *growing(void)
     return unit_buffer_with(options);
 }
 
+TEST(buffer_trim, BUF5_after_a_busy_time_one_smallest_segment_is_left)
+{
+    aether_buffer *buffer = growing();
+    aether_cursor *slow = unit_open(buffer, AETHER_FROM_NEXT);
+    expect_ok(unit_append(buffer, 1, 20000));
+    expect_items(slow, 1, 20000);
+    aether_cursor_close(slow);
+    expect_within(32 * UNIT_SEGMENT, 400 * UNIT_SEGMENT, unit_stats(buffer).cached_bytes + unit_stats(buffer).in_use_bytes);
+    expect_ok(aether_buffer_trim(buffer));
+    aether_buffer_stats stats = unit_stats(buffer);
+    expect_number(1, stats.in_use_segments);
+    expect_number(UNIT_SEGMENT, stats.in_use_bytes);
+    expect_number(0, stats.cached_segments);
+    expect_number(0, stats.cached_bytes);
+    expect_number(0, stats.retained_items);
+    expect_number(20000, stats.items);
+    ae_rcu_barrier();
+    expect_number(sizeof *buffer + UNIT_SEGMENT, unit_memory().bytes);
+    ae_buffer_check(buffer);
+    aether_buffer_destroy(buffer);
+}
+
+TEST(buffer_trim, BUF5_it_does_not_take_a_large_spare_for_the_smallest_segment)
+{
+    aether_buffer *buffer = growing();
+    for (uint64_t i = 1; i <= 50000; i += 1000) { /* everybody reads at once: the spares are of the largest size */
+        aether_cursor *cursor = unit_open(buffer, AETHER_FROM_NEXT);
+        expect_ok(unit_append(buffer, i, i + 999));
+        expect_items(cursor, i, i + 999);
+        aether_cursor_close(cursor);
+    }
+    expect_within(1, 4, unit_stats(buffer).cached_segments);
+    expect_ok(aether_buffer_trim(buffer));
+    expect_number(UNIT_SEGMENT, unit_stats(buffer).in_use_bytes);
+    aether_buffer_destroy(buffer);
+}
+
 TEST(buffer_trim, BUF5_a_trimmed_buffer_goes_on_as_before)
 {
     aether_buffer *buffer = growing();
@@ -142,6 +179,22 @@ TEST(buffer_trim, BUF11_without_memory_nothing_has_changed)
     expect_number(room, ae_buffer_room(buffer));
     expect_ok(aether_buffer_trim(buffer));
     expect_items(cursor, 1, 5000);
+    aether_cursor_close(cursor);
+    aether_buffer_destroy(buffer);
+}
+
+/* A failed trim does not make the next segments small. */
+TEST(buffer_trim, BUF11_a_trim_that_failed_does_not_change_the_size_of_segments)
+{
+    aether_buffer *buffer = growing();
+    aether_cursor *cursor = unit_open(buffer, AETHER_FROM_NEXT);
+    expect_ok(unit_append(buffer, 1, 20000));
+    unit_memory_fail(0, UINT64_MAX);
+    expect_status(AETHER_NO_MEMORY, aether_buffer_trim(buffer));
+    unit_memory_fail(0, 0);
+    uint64_t segments = unit_segments(buffer);
+    expect_ok(unit_append(buffer, 20001, 24000)); /* 100 KB */
+    expect_within(segments + 1, segments + 3, unit_segments(buffer));
     aether_cursor_close(cursor);
     aether_buffer_destroy(buffer);
 }
