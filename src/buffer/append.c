@@ -391,7 +391,6 @@ static aether_status trim_entered(struct aether_buffer *buffer, const char *call
     if (status != AETHER_OK)
         return status;
     if (buffer->head.filled != 0) {
-        buffer->room = buffer->first_room;
         struct segment *segment = take_next(buffer, &nothing, call, &status);
         if (segment == NULL)
             return status;

@@ -26,8 +26,6 @@ enum {
 /* The room of the next segment: doubles while the buffer is busy or long, halves when it is quiet. Once per roll. */
 static uint32_t next_room(const struct aether_buffer *buffer, int64_t now)
 {
-    if (buffer->writing == NULL)
-        return buffer->room;
     int64_t age = now - buffer->rolled_at;
     uint64_t size = ae_segment_size(buffer->room), least = ae_segment_size(buffer->first_room);
     uint32_t alive = AE_LOAD(R1_COUNT, &buffer->alive, relaxed); /* R1: a rule of thumb */
@@ -116,9 +114,9 @@ static void outgrow_spares(struct aether_buffer *buffer)
 }
 
 /* A reader looks at the header after the newest item, so all of the memory is zero when a life begins. */
-static struct segment *recycle(struct aether_buffer *buffer, uint64_t room)
+static struct segment *recycle(struct aether_buffer *buffer, uint64_t least, uint64_t most)
 {
-    struct segment *segment = unlink_spare(buffer, room, UINT64_MAX);
+    struct segment *segment = unlink_spare(buffer, least, most);
     if (segment == NULL)
         return NULL;
     memset(segment->memory, 0, segment->used);
@@ -136,14 +134,15 @@ static struct segment *recycle(struct aether_buffer *buffer, uint64_t room)
 
 struct segment *ae_segment_take(struct aether_buffer *buffer, uint64_t need)
 {
+    bool smallest = need == 0;
     need += AE_END_ROOM;
     collect_spares(buffer);
     if (need > buffer->largest_room)
         return allocate(buffer, (uint32_t)need);
     int64_t now = ae_clock.coarse();
-    uint32_t wanted = next_room(buffer, now);
+    uint32_t wanted = smallest ? buffer->first_room : next_room(buffer, now);
     uint32_t room = wanted < need ? usual_room(buffer, need) : wanted;
-    struct segment *segment = recycle(buffer, room);
+    struct segment *segment = recycle(buffer, room, smallest ? room : UINT64_MAX);
     if (segment == NULL)
         segment = allocate(buffer, room);
     if (segment == NULL)

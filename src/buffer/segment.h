@@ -137,7 +137,7 @@ static inline size_t ae_segment_size(uint32_t room)
 
 /*
  * The writer takes a segment in which `need` bytes of slots fit: a recycled one, else a new one, with zeroed memory and
- * without a life. NULL: no memory.
+ * without a life. For a `need` of 0 it is of the smallest size. NULL: no memory, and nothing has changed.
  */
 struct segment *ae_segment_take(struct aether_buffer *buffer, uint64_t need);
 
