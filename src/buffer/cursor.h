@@ -30,6 +30,7 @@ struct aether_cursor {
     struct aether_buffer *user_of;  /* guard: the reader; who is pinned is a user of segment->owner, while that is open */
     struct registry_node *node;     /* guard: the reader; in segment->owner's registry, or NULL */
     struct limit limit;             /* const */
+    uint64_t weight; /* guard: the reader; bytes of the payloads by reference before its place, in its segment; with a node */
     uint64_t last_number;
     uint64_t last_index;
     uint64_t last_epoch;
@@ -56,6 +57,9 @@ AETHER_CHECKED aether_status ae_cursor_settle(struct aether_cursor *cursor, cons
 void ae_cursor_unsettle(struct aether_cursor *cursor);
 /* Drops the count, and the user of a buffer (NULL: none). */
 void ae_cursor_let_go(struct segment *segment, bool pinned, struct aether_buffer *user_of);
+
+/* Bytes of payloads by reference before `at`, in a segment that the caller holds. */
+uint64_t ae_weight_before(const struct segment *segment, const unsigned char *at);
 
 /* Events beyond one per item before the cursor's place, in the numbering of its segment's owner. */
 uint64_t ae_cursor_extra(const struct aether_cursor *cursor);

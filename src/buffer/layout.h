@@ -82,6 +82,14 @@ static inline bool ae_word_is_extended(uint32_t word)
     return ae_word_kind(word) == AETHER_KIND_EVENTS || ae_word_kind(word) == AETHER_KIND_REFERENCE;
 }
 
+/* The bytes that the item at `slot` has by reference. */
+static inline uint64_t ae_weight_of(const unsigned char *slot, uint32_t word)
+{
+    if (ae_word_kind(word) != AETHER_KIND_REFERENCE)
+        return 0;
+    return ((const struct reference *)(const void *)(slot + AE_SLOT_HEADER + sizeof(struct extended)))->size;
+}
+
 /* The events beyond the first one of the item at `slot`. */
 static inline uint64_t ae_extra_of(const unsigned char *slot, uint32_t word)
 {
