@@ -197,6 +197,34 @@ static void skip_beyond_limit(const struct aether_cursor *cursor, struct crossin
     }
 }
 
+uint64_t ae_weight_before(const struct segment *segment, const unsigned char *at)
+{
+    uint64_t weight = 0;
+    for (const unsigned char *slot = segment->memory; slot < at;) {
+        uint32_t word = AE_LOAD(E1_READ, ae_slot_word(slot), acquire); /* E1: pairs with E1_PUBLISH */
+        weight += ae_weight_of(slot, word);
+        slot += ae_step(ae_word_size(word));
+    }
+    return weight;
+}
+
+/*
+ * How much the cursor has read: exactly, since the writer may wait for the last byte. segment->weight will not do, because an
+ * item is counted there after it is published.
+ */
+static uint64_t bytes_read(const struct aether_cursor *cursor)
+{
+    const struct segment *segment = cursor->segment;
+    return segment->offset + (uint64_t)(cursor->head.at - segment->memory) + cursor->weight;
+}
+
+void ae_cursor_tell_place(struct aether_cursor *cursor)
+{
+    uint64_t bytes = bytes_read(cursor);
+    if (AE_LOAD(E15_SCAN, &cursor->node->bytes, relaxed) != bytes) /* E15, relaxed: our own store */
+        ae_registry_tell(cursor->segment->owner, cursor->node, bytes, cursor->head.number);
+}
+
 /* Moves the cursor, and gives up what it held. */
 static void arrive(struct aether_cursor *cursor, const struct crossing *crossing, struct registry_node *node)
 {
@@ -220,8 +248,10 @@ static void arrive(struct aether_cursor *cursor, const struct crossing *crossing
             ae_registry_remove(from->owner, cursor->node);
         cursor->node = node;
     }
-    if (cursor->node != NULL)
-        ae_registry_tell(to->owner, cursor->node, ae_bytes_before(to, crossing->at), crossing->number);
+    if (cursor->node != NULL) {
+        cursor->weight = ae_weight_before(to, crossing->at);
+        ae_registry_tell(to->owner, cursor->node, bytes_read(cursor), crossing->number);
+    }
     ae_cursor_let_go(from, was_pinned, was_user_of);
 }
 
@@ -270,19 +300,6 @@ static __attribute__((noinline)) aether_status cross(struct aether_cursor *curso
     return lag(cursor, crossing.missed_items, crossing.missed_events);
 }
 
-void ae_cursor_tell_place(struct aether_cursor *cursor)
-{
-    const struct segment *segment = cursor->segment;
-    /* E9: pairs with E9_EXTRA. What it counts is published before the empty slot, if that is still empty after it. */
-    uint64_t weight = AE_LOAD(E9_LOAD, &segment->weight, acquire);
-    /* E1: pairs with E1_PUBLISH. */
-    if (AE_LOAD(E1_READ, ae_slot_word(cursor->head.at), acquire) != 0)
-        return;
-    uint64_t bytes = segment->offset + (uint64_t)(cursor->head.at - segment->memory) + weight;
-    if (AE_LOAD(E15_SCAN, &cursor->node->bytes, relaxed) != bytes) /* E15, relaxed: our own store */
-        ae_registry_tell(segment->owner, cursor->node, bytes, cursor->head.number);
-}
-
 /* ------------------------------------------------------------------------------------------------------------- taking */
 
 /* An item with its index and number of events before it, and perhaps its payload elsewhere. */
@@ -300,6 +317,7 @@ static __attribute__((noinline)) void unpack(struct aether_cursor *cursor, uint3
         memcpy(&reference, data + sizeof extended, sizeof reference);
         item->data = reference.data;
         item->size = reference.size;
+        cursor->weight += reference.size;
     }
     remember(cursor, item->index);
 }

@@ -31,6 +31,7 @@ struct aether_cursor {
     struct registry_node *node;     /* guard: the reader; in segment->owner's registry, or NULL */
     struct limit limit;             /* guard: the reader */
     struct watch *watch;            /* atomic: E17; the newest of its watches (buffer/poller.h), or NULL */
+    uint64_t weight; /* guard: the reader; bytes of the payloads by reference before its place, in its segment; with a node */
     uint64_t last_number;
     uint64_t last_index;
     uint64_t last_epoch;
@@ -60,6 +61,9 @@ void ae_cursor_let_go(struct segment *segment, bool pinned, struct aether_buffer
 
 /* The cursor, which has a node, has read all there is: the writer may know. */
 void ae_cursor_tell_place(struct aether_cursor *cursor);
+
+/* Bytes of payloads by reference before `at`, in a segment that the caller holds. */
+uint64_t ae_weight_before(const struct segment *segment, const unsigned char *at);
 
 /* Events beyond one per item before the cursor's place, in the numbering of its segment's owner. */
 uint64_t ae_cursor_extra(const struct aether_cursor *cursor);

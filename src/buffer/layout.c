@@ -195,23 +195,6 @@ aether_status ae_lay_out(struct layout *layout, const struct batch *batch)
 
 /* ---------------------------------------------------------------------------------------------------------- measuring */
 
-uint64_t ae_bytes_before(const struct segment *segment, const unsigned char *at)
-{
-    uint64_t weight = 0;
-    const unsigned char *slot = segment->memory;
-    /* E9: pairs with E9_EXTRA. */
-    while (slot < at && AE_LOAD(E9_LOAD, &segment->weight, acquire) != 0) {
-        uint32_t word = AE_LOAD(E1_READ, ae_slot_word(slot), acquire); /* E1: pairs with E1_PUBLISH */
-        if (ae_word_kind(word) == AETHER_KIND_REFERENCE) {
-            struct reference reference;
-            memcpy(&reference, slot + AE_SLOT_HEADER + sizeof(struct extended), sizeof reference);
-            weight += reference.size;
-        }
-        slot += ae_step(ae_word_size(word));
-    }
-    return segment->offset + (uint64_t)(at - segment->memory) + weight;
-}
-
 /* ---------------------------------------------------------------------------------------------------------- releasing */
 
 static void release(const void *data, size_t size, aether_release_fn callback, void *user)

@@ -63,9 +63,6 @@ void ae_release_copied(const struct batch *batch);
 /* Releases all payloads that a dead segment holds by reference. */
 void ae_release_all(struct segment *segment);
 
-/* Bytes published before the place `at` of a segment, payloads by reference included. */
-uint64_t ae_bytes_before(const struct segment *segment, const unsigned char *at);
-
 /* Behind the header of an extended item; the payload follows, or a reference to it. */
 struct extended {
     uint64_t index;
@@ -83,6 +80,14 @@ struct reference {
 static inline bool ae_word_is_extended(uint32_t word)
 {
     return ae_word_kind(word) == AETHER_KIND_EVENTS || ae_word_kind(word) == AETHER_KIND_REFERENCE;
+}
+
+/* The bytes that the item at `slot` has by reference. */
+static inline uint64_t ae_weight_of(const unsigned char *slot, uint32_t word)
+{
+    if (ae_word_kind(word) != AETHER_KIND_REFERENCE)
+        return 0;
+    return ((const struct reference *)(const void *)(slot + AE_SLOT_HEADER + sizeof(struct extended)))->size;
 }
 
 /* The events beyond the first one of the item at `slot`. */

@@ -37,7 +37,8 @@ aether_status ae_cursor_settle(struct aether_cursor *cursor, const struct place 
     struct segment *segment = place->segment;
     struct aether_buffer *owner = segment->owner;
     if (AE_UNLIKELY(ae_limit_is_registered(&cursor->limit))) {
-        uint64_t bytes = ae_bytes_before(segment, place->at);
+        cursor->weight = ae_weight_before(segment, place->at);
+        uint64_t bytes = segment->offset + (uint64_t)(place->at - segment->memory) + cursor->weight;
         cursor->node = ae_registry_add(owner, &cursor->limit, bytes, place->number);
         if (cursor->node == NULL)
             return ae_fail(AETHER_NO_MEMORY, "aether_cursor_open: no memory for a place in the registry");
@@ -166,6 +167,7 @@ static struct aether_cursor *allocate(const aether_allocator *allocator, const c
     cursor->user_of = NULL;
     cursor->node = NULL;
     cursor->watch = NULL;
+    cursor->weight = 0;
     cursor->missed_items = cursor->missed_events = 0;
     cursor->all_missed_items = cursor->all_missed_events = cursor->lags = 0;
     cursor->asleep_at = NULL;
@@ -242,8 +244,9 @@ aether_cursor *aether_cursor_dup(aether_cursor *cursor)
         return NULL;
     struct segment *segment = cursor->segment;
     twin->limit = cursor->limit;
+    twin->weight = cursor->weight;
     if (cursor->node != NULL) {
-        uint64_t bytes = ae_bytes_before(segment, cursor->head.at);
+        uint64_t bytes = segment->offset + (uint64_t)(cursor->head.at - segment->memory) + cursor->weight;
         twin->node = ae_registry_add(segment->owner, &twin->limit, bytes, cursor->head.number);
         if (twin->node == NULL) {
             (void)ae_fail(AETHER_NO_MEMORY, "%s: no memory for a place in the registry", call);
@@ -307,7 +310,8 @@ aether_status aether_cursor_set_limit(aether_cursor *cursor, aether_on_limit on_
         return status;
     struct registry_node *node = NULL;
     if (ae_limit_is_registered(&limit)) {
-        uint64_t bytes = segment->offset + (uint64_t)(cursor->head.at - segment->memory);
+        cursor->weight = ae_weight_before(segment, cursor->head.at);
+        uint64_t bytes = segment->offset + (uint64_t)(cursor->head.at - segment->memory) + cursor->weight;
         node = ae_registry_add(segment->owner, &limit, bytes, cursor->head.number);
         if (node == NULL)
             return ae_fail(AETHER_NO_MEMORY, "%s: no memory for a place in the registry", call);
