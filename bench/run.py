@@ -117,9 +117,15 @@ def scout_one(series, seconds):
     series.scouted = [{**variant, RATE: rates} for variant, rates in tried]
 
 
-def scout(serieses, seconds):
+def every_other_ring(variants):
+    return [variant for variant in variants if "ring" not in variant or variant["ring"].bit_length() % 2]
+
+
+def scout(serieses, seconds, quick):
     unknown = [series for series in serieses if series.items]
     for place, series in enumerate(unknown):
+        if quick:
+            series.variants = every_other_ring(series.variants)
         note(f"scouting, {place + 1} of {len(unknown)}: {series.name}")
         scout_one(series, seconds)
     note("")
@@ -130,7 +136,7 @@ def scout(serieses, seconds):
 def arguments():
     parser = argparse.ArgumentParser(prog="scripts/bench", description="measures aether and its peers in alternating rounds")
     parser.add_argument("--rounds", type=int, metavar="N", help="how often everything runs (11)")
-    parser.add_argument("--quick", action="store_true", help="3 rounds of shorter runs: a first look")
+    parser.add_argument("--quick", action="store_true", help="3 rounds of shorter runs, every other size of ring: a first look")
     parser.add_argument("--smoke", action="store_true", help="run every program once with tiny counts: do they work?")
     parser.add_argument("--only", action="append", metavar="NAME",
                         help="only what has NAME in its group's or its own name; may be given several times")
@@ -172,7 +178,7 @@ def measure(options, serieses, left_out):
     if about["load_before"] > 0.5:
         print(f"the machine is not quiet (load {about['load_before']:.2f}): low and spread figures follow", file=sys.stderr)
     begin = time.monotonic()
-    scout(serieses, 0.05 if options.quick else 0.2)
+    scout(serieses, 0.05 if options.quick else 0.2, options.quick)
     run_rounds(serieses, about["rounds"])
     about["load_after"] = os.getloadavg()[0]
     about["seconds"] = round(time.monotonic() - begin, 1)
