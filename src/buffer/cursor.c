@@ -209,8 +209,8 @@ uint64_t ae_weight_before(const struct segment *segment, const unsigned char *at
 }
 
 /*
- * How much the cursor has read: exactly, since the writer may wait for the last byte. segment->weight will not do, because an
- * item is counted there after it is published.
+ * How much the cursor has read: exactly, since the writer may wait for the last byte. segment->weight will not do, because
+ * an item is counted there after it is published.
  */
 static uint64_t bytes_read(const struct aether_cursor *cursor)
 {

@@ -31,7 +31,8 @@ struct aether_cursor {
     struct registry_node *node;     /* guard: the reader; in segment->owner's registry, or NULL */
     struct limit limit;             /* guard: the reader */
     struct watch *watch;            /* atomic: E17; the newest of its watches (buffer/poller.h), or NULL */
-    uint64_t weight; /* guard: the reader; bytes of the payloads by reference before its place, in its segment; with a node */
+    uint64_t
+        weight; /* guard: the reader; bytes of the payloads by reference before its place, in its segment; with a node */
     uint64_t last_number;
     uint64_t last_index;
     uint64_t last_epoch;
