@@ -602,7 +602,7 @@ static void read_inside(struct unit_release *release)
     depth++;
     deepest = depth > deepest ? depth : deepest;
     aether_item item;
-    while (aether_cursor_next(inside_cursor, &item, AETHER_NO_WAIT) == AETHER_OK)
+    while (inside_cursor != NULL && aether_cursor_next(inside_cursor, &item, AETHER_NO_WAIT) == AETHER_OK)
         ;
     depth--;
 }
@@ -620,7 +620,9 @@ TEST(buffer_reference, BUF5_reading_inside_the_callback_does_not_recurse)
     expect_within(1, 2, deepest);
     expect_released(1, 1, 39);
     expect_empty(inside_cursor);
-    aether_cursor_close(inside_cursor);
+    aether_cursor *closing = inside_cursor;
+    inside_cursor = NULL; /* whoever is called back from the close has no cursor any more */
+    aether_cursor_close(closing);
     aether_buffer_destroy(inside_buffer);
     expect_released(1, 1, 40);
 }
