@@ -37,6 +37,18 @@ static const char *use_inherited_buffer(void *user)
     claim(is_forked(aether_buffer_get_stats(buffer, &stats)));
     claim(aether_cursor_open(buffer, AETHER_FROM_NEXT) == NULL && is_forked(aether_error_status()));
     claim(is_position_0(aether_buffer_newest(buffer)));
+    void *data;
+    claim(is_forked(aether_append_array(buffer, "x", 1, 1)));
+    claim(is_forked(aether_reserve(buffer, 1, &data)));
+    claim(is_forked(aether_commit(buffer, 0)));
+    claim(is_forked(aether_abandon(buffer)));
+    claim(is_forked(aether_buffer_trim(buffer)));
+    claim(is_forked(aether_buffer_set_wait(buffer, 1)));
+    claim(is_forked(aether_buffer_resume(buffer)));
+    claim(aether_cursor_open_with(buffer, &(aether_cursor_options){.label = "x"}) == NULL);
+    claim(is_forked(aether_error_status()));
+    aether_range range = aether_buffer_range(buffer);
+    claim(range.epoch == 0 && range.floor == 0 && range.newest == 0 && is_forked(aether_error_status()));
     return NULL;
 }
 
@@ -50,6 +62,8 @@ static const char *use_inherited_cursor(void *user)
     claim(is_forked(aether_cursor_resume(cursor)));
     claim(aether_cursor_dup(cursor) == NULL && is_forked(aether_error_status()));
     claim(is_position_0(aether_cursor_position(cursor)));
+    aether_cursor_stats stats;
+    claim(is_forked(aether_cursor_get_stats(cursor, &stats)));
     aether_buffer *own = unit_buffer();
     claim(is_forked(aether_buffer_splice(own, cursor)));
     claim(unit_append(own, 1, 1) == AETHER_OK); /* nothing was spliced */
@@ -67,6 +81,7 @@ static const char *give_up_inherited(void *user)
     uint64_t blocks = unit_memory().blocks;
     for (int again = 0; again < 3; again++) {
         aether_cursor_cancel(family->cursor);
+        aether_buffer_cancel(family->buffer);
         aether_cursor_close(family->cursor);
         aether_buffer_destroy(family->buffer);
     }
@@ -116,6 +131,57 @@ TEST(buffer_fork, D5_destroying_and_closing_what_was_inherited_does_nothing)
     struct family family = make_family();
     expect_fine(unit_child(give_up_inherited, &family));
     go_on_and_end(&family);
+}
+
+static int released_here;
+
+static void count_release(void *data, size_t size, void *user)
+{
+    (void)data, (void)size, (void)user;
+    released_here++;
+}
+
+static const char *give_up_references(void *user)
+{
+    struct family *family = user;
+    aether_cursor_close(family->cursor);
+    aether_buffer_destroy(family->buffer);
+    claim(released_here == 0); /* the payload is in the child, too, but the parent's to release */
+    return NULL;
+}
+
+TEST(buffer_fork, D5_a_child_releases_nothing_that_it_inherited)
+{
+    static char large[1000];
+    aether_payload payload = {.data = large, .size = sizeof large, .release = count_release};
+    struct family family = {.buffer = unit_buffer()};
+    family.cursor = unit_open(family.buffer, AETHER_FROM_NEXT);
+    expect_ok(aether_append_batch(family.buffer, &payload, 1));
+    expect_fine(unit_child(give_up_references, &family));
+    aether_cursor_close(family.cursor);
+    aether_buffer_destroy(family.buffer);
+    expect_number(1, released_here);
+}
+
+static const char *commit_inherited(void *user)
+{
+    claim(is_forked(aether_commit(user, 3)) && is_forked(aether_abandon(user)));
+    aether_buffer_destroy(user);
+    return NULL;
+}
+
+TEST(buffer_fork, D5_a_reservation_stays_the_parent_s)
+{
+    aether_buffer *buffer = unit_buffer();
+    aether_cursor *cursor = unit_open(buffer, AETHER_FROM_NEXT);
+    void *data;
+    expect_ok(aether_reserve(buffer, unit_size(1), &data));
+    unit_fill(data, unit_size(1), 1);
+    expect_fine(unit_child(commit_inherited, buffer));
+    expect_ok(aether_commit(buffer, unit_size(1)));
+    expect_items(cursor, 1, 1);
+    aether_cursor_close(cursor);
+    aether_buffer_destroy(buffer);
 }
 
 /* ---------------------------------------------------------------------------------------------- what the child makes */

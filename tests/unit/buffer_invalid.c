@@ -204,3 +204,107 @@ TEST(buffer_invalid, D2_extreme_counts_in_options_are_taken_as_they_are)
         aether_buffer_destroy(buffer);
     }
 }
+
+TEST(buffer_invalid, BUF9_a_default_limit_that_cannot_be_makes_no_buffer)
+{
+    static const aether_on_limit policies[] = {-1, 4, INT32_MAX, INT32_MIN};
+    static const uint64_t limits[] = {1, UNIT_SEGMENT, 4 * UNIT_SEGMENT - 1};
+    for (size_t i = 0; i < sizeof policies / sizeof *policies; i++) {
+        aether_buffer_options options = unit_options();
+        options.on_limit = policies[i];
+        expect_no_buffer(options, "aether_buffer_create: there is no on_limit");
+    }
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        aether_buffer_options options = unit_options();
+        options.limit_bytes = limits[i];
+        expect_no_buffer(options, "is below the least that works, 4096");
+    }
+    aether_buffer_options options = unit_options();
+    options.segment_bytes = 0; /* 64 KiB */
+    options.limit_bytes = 4 * 65536 - 1;
+    expect_no_buffer(options, "aether_buffer_create: limit_bytes 262143 is below the least that works, 262144");
+}
+
+/* ----------------------------------------------------------------------------------------------------------- cursors */
+
+static void expect_no_cursor(aether_buffer *buffer, aether_cursor_options options, const char *text)
+{
+    uint64_t blocks = unit_memory().blocks;
+    cr_assert(aether_cursor_open_with(buffer, &options) == NULL);
+    expect_failure(AETHER_INVALID, text);
+    expect_number(blocks, unit_memory().blocks);
+    expect_number(0, unit_stats(buffer).cursors);
+}
+
+TEST(buffer_invalid, BUF9_a_limit_below_four_of_the_largest_segments_is_refused_with_the_least_that_works)
+{
+    static const uint64_t limits[] = {1, 4096, 4 * 8192 - 1};
+    aether_buffer_options options = unit_options();
+    options.segment_bytes = 8192; /* the largest, not the first */
+    aether_buffer *buffer = unit_buffer_with(options);
+    for (aether_on_limit policy = 0; policy <= AETHER_REFUSE; policy++) {
+        for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
+            expect_no_cursor(buffer, (aether_cursor_options){.on_limit = policy, .limit_bytes = limits[i]},
+                             "is below the least that works with this buffer, 32768");
+        aether_cursor_close(unit_open_limit(buffer, policy, 32768, NULL));
+    }
+    expect_no_cursor(buffer, (aether_cursor_options){.limit_bytes = 77},
+                     "aether_cursor_open_with: limit_bytes 77 is below the least that works with this buffer, 32768");
+    aether_buffer_destroy(buffer);
+}
+
+TEST(buffer_invalid, D3_what_a_cursor_cannot_be_is_refused)
+{
+    char label[33];
+    memset(label, 'x', 32);
+    label[32] = '\0';
+    aether_buffer *buffer = unit_buffer();
+    expect_no_cursor(buffer, (aether_cursor_options){.start = -1}, "aether_cursor_open_with: there is no start -1");
+    expect_no_cursor(buffer, (aether_cursor_options){.start = 4}, "aether_cursor_open_with: there is no start 4");
+    expect_no_cursor(buffer, (aether_cursor_options){.on_limit = -1}, "there is no on_limit -1");
+    expect_no_cursor(buffer, (aether_cursor_options){.on_limit = 4}, "there is no on_limit 4");
+    expect_no_cursor(buffer, (aether_cursor_options){.label = label},
+                     "the label \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\" has more than 31 bytes");
+    label[31] = '\0';
+    aether_cursor_close(unit_open_with(buffer, (aether_cursor_options){.label = label}));
+    static const aether_start starts[] = {-1, AETHER_FROM_AFTER, AETHER_FROM_AT, 4};
+    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
+        cr_assert(aether_cursor_open(buffer, starts[i]) == NULL);
+        expect_failure(AETHER_INVALID, "aether_cursor_open: there is no start");
+    }
+    aether_buffer_destroy(buffer);
+}
+
+TEST(buffer_invalid, D2_no_options_are_the_defaults)
+{
+    aether_buffer *buffer = unit_buffer();
+    aether_cursor *cursor = aether_cursor_open_with(buffer, NULL);
+    cr_assert(cursor != NULL);
+    expect_ok(unit_append(buffer, 1, 1000));
+    expect_items(cursor, 1, 1000);
+    aether_cursor_close(cursor);
+    aether_buffer_destroy(buffer);
+}
+
+TEST(buffer_invalid, D3_a_missing_handle_or_argument_is_named_by_every_call)
+{
+    aether_buffer *buffer = unit_buffer();
+    aether_cursor *cursor = unit_open(buffer, AETHER_FROM_NEXT);
+    aether_cursor_stats stats;
+    expect_refused(AETHER_INVALID, "aether_append_array: the buffer is NULL", aether_append_array(NULL, "x", 1, 1));
+    expect_refused(AETHER_INVALID, "aether_append_array: items is NULL", aether_append_array(buffer, NULL, 1, 1));
+    expect_refused(AETHER_INVALID, "aether_buffer_set_wait: the buffer is NULL", aether_buffer_set_wait(NULL, 1));
+    expect_refused(AETHER_INVALID, "aether_buffer_resume: the buffer is NULL", aether_buffer_resume(NULL));
+    aether_buffer_cancel(NULL);
+    cr_assert(aether_cursor_open_with(NULL, &(aether_cursor_options){0}) == NULL);
+    expect_failure(AETHER_INVALID, "aether_cursor_open_with: the buffer is NULL");
+    expect_refused(AETHER_INVALID, "aether_cursor_get_stats: the cursor is NULL", aether_cursor_get_stats(NULL, &stats));
+    expect_refused(AETHER_INVALID, "aether_cursor_get_stats: stats is NULL", aether_cursor_get_stats(cursor, NULL));
+    aether_range range = aether_buffer_range(NULL);
+    expect_failure(AETHER_INVALID, "aether_buffer_range: the buffer is NULL");
+    expect_number(0, range.epoch | range.floor | range.newest);
+    expect_ok(unit_append(buffer, 1, 1));
+    expect_items(cursor, 1, 1);
+    aether_cursor_close(cursor);
+    aether_buffer_destroy(buffer);
+}

@@ -153,13 +153,135 @@ static void live_through_it(aether_buffer_options options)
     cr_assert(unit_memory_is_balanced());
 }
 
+static aether_cursor *open_with(aether_buffer *buffer, aether_cursor_options options)
+{
+    struct state before = state_of(buffer);
+    aether_cursor *cursor = aether_cursor_open_with(buffer, &options);
+    if (failed("aether_cursor_open")) {
+        cr_assert(cursor == NULL);
+        expect_unchanged(buffer, before);
+        cursor = aether_cursor_open_with(buffer, &options);
+    }
+    cr_assert(cursor != NULL);
+    return cursor;
+}
+
+/* Reserves `size` bytes for item i, whose first ones are committed, or all given up. */
+static void reserve(aether_buffer *buffer, size_t size, uint64_t i, bool commit)
+{
+    void *data = NULL;
+    struct state before = state_of(buffer);
+    aether_status status = aether_reserve(buffer, size, &data);
+    if (failed("aether_reserve")) {
+        expect_status(AETHER_NO_MEMORY, status);
+        expect_unchanged(buffer, before);
+        expect_status(AETHER_INVALID, aether_commit(buffer, 0)); /* there is none */
+        status = aether_reserve(buffer, size, &data);
+    }
+    expect_ok(status);
+    unit_fill(data, size, i);
+    expect_ok(commit ? aether_commit(buffer, unit_size(i)) : aether_abandon(buffer));
+}
+
+static void trim(aether_buffer *buffer)
+{
+    struct state before = state_of(buffer);
+    aether_status status = aether_buffer_trim(buffer);
+    if (failed("aether_buffer_trim")) {
+        expect_status(AETHER_NO_MEMORY, status);
+        expect_unchanged(buffer, before);
+        status = aether_buffer_trim(buffer);
+    }
+    expect_ok(status);
+}
+
+static void append_reference(aether_buffer *buffer, struct unit_release *release, size_t size, uint64_t i)
+{
+    struct state before = state_of(buffer);
+    aether_status status = unit_append_reference(buffer, release, size, i);
+    if (failed("aether_append_batch")) {
+        expect_status(AETHER_NO_MEMORY, status);
+        expect_unchanged(buffer, before);
+        expect_number(0, unit_releases(release));
+        status = unit_append_reference(buffer, release, size, i);
+    }
+    expect_ok(status);
+}
+
+/* Crosses a splice, where the cursor needs a place in the other buffer's registry. */
+static void cross(aether_cursor *cursor, uint64_t i)
+{
+    aether_item item;
+    aether_position before = aether_cursor_position(cursor);
+    aether_status status = aether_cursor_next(cursor, &item, AETHER_NO_WAIT);
+    if (failed("aether_cursor_next")) {
+        expect_status(AETHER_NO_MEMORY, status);
+        expect_position(before.epoch, before.index, aether_cursor_position(cursor));
+        status = aether_cursor_next(cursor, &item, AETHER_NO_WAIT);
+    }
+    expect_ok(status);
+    cr_assert(unit_is_item(&item, i));
+}
+
+static void live_through_more(aether_buffer_options options)
+{
+    static struct unit_release releases[10];
+    memset(releases, 0, sizeof releases);
+    options.epoch = 1;
+    options.retain_items = 20;
+    uint64_t limit = 64 * UNIT_SEGMENT;
+    aether_buffer *buffer = create(options);
+    aether_cursor *wait = open_with(buffer, (aether_cursor_options){.on_limit = AETHER_WAIT, .limit_bytes = limit});
+    aether_cursor *named = open_with(buffer, (aether_cursor_options){.label = "named"});
+    aether_cursor *lap = open_with(buffer, (aether_cursor_options){.on_limit = AETHER_LAP, .limit_bytes = limit});
+    aether_cursor *twin = duplicate(buffer, named);
+    for (uint64_t i = 1; i <= 60; i++) {
+        reserve(buffer, 300, i, true); /* rolls */
+        reserve(buffer, 100 * i, i, false);
+    }
+    trim(buffer);
+    append(buffer, 61, 100);
+    aether_cursor *after =
+        open_with(buffer, (aether_cursor_options){.start = AETHER_FROM_AFTER, .position = {1, 90}, .label = "after"});
+    expect_items(wait, 1, 100);
+    expect_items(named, 1, 100);
+    expect_items(lap, 1, 100);
+    expect_items(after, 91, 100);
+    options.epoch = 2;
+    options.newest_index = 100;
+    aether_buffer *other = create(options);
+    expect_ok(aether_buffer_splice(buffer, open_with(other, (aether_cursor_options){.label = "at"})));
+    append(other, 101, 110);
+    cross(wait, 101);
+    cross(named, 101);
+    cross(lap, 101);
+    cross(after, 101);
+    expect_items(twin, 1, 100);
+    cross(twin, 101);
+    for (uint64_t i = 0; i < 10; i++)
+        append_reference(other, &releases[i], i % 2 == 0 ? 100 : 700, i);
+    trim(other);
+    aether_buffer_destroy(buffer);
+    aether_buffer_destroy(other);
+    aether_cursor_close(wait);
+    aether_cursor_close(named);
+    aether_cursor_close(lap);
+    aether_cursor_close(twin);
+    aether_cursor_close(after);
+    for (uint64_t i = 0; i < 10; i++)
+        expect_number(1, unit_releases(&releases[i]));
+    cr_assert(unit_memory_is_balanced());
+}
+
+static void (*scenario)(aether_buffer_options options) = live_through_it;
+
 /* In one process: the count of failures is what each round begins with. */
 static const char *fail_the_nth(aether_buffer_options options, uint64_t n)
 {
     failed_in = NULL;
     unit_memory_forget_fails();
     unit_memory_fail(n, 1);
-    live_through_it(options);
+    scenario(options);
     unit_memory_fail(0, 0);
     return failed_in;
 }
@@ -191,6 +313,28 @@ TEST(buffer_memory, BUF11_the_same_without_a_cache)
     fail_every_one(options, 20);
 }
 
+TEST(buffer_memory, BUF11_the_same_with_limits_labels_reservations_references_and_trim)
+{
+    scenario = live_through_more;
+    fail_every_one(unit_options(), 50);
+}
+
+TEST(buffer_memory, BUF11_the_same_of_those_without_a_cache)
+{
+    aether_buffer_options options = unit_options();
+    options.cached_segments = -1;
+    scenario = live_through_more;
+    fail_every_one(options, 60);
+}
+
+TEST(buffer_memory, BUF11_the_same_of_those_with_segments_that_grow)
+{
+    aether_buffer_options options = unit_options();
+    options.segment_bytes = 8192;
+    scenario = live_through_more;
+    fail_every_one(options, 20);
+}
+
 TEST(buffer_memory, BUF11_as_long_as_there_is_no_memory_every_call_says_so)
 {
     aether_buffer *buffer = unit_buffer();
@@ -207,6 +351,9 @@ TEST(buffer_memory, BUF11_as_long_as_there_is_no_memory_every_call_says_so)
         expect_failure(AETHER_NO_MEMORY, "aether_cursor_open: no memory");
         cr_assert(aether_cursor_dup(cursor) == NULL);
         expect_failure(AETHER_NO_MEMORY, "aether_cursor_dup: no memory");
+        void *data;
+        expect_refused(AETHER_NO_MEMORY, "aether_reserve: no memory", aether_reserve(buffer, UNIT_SEGMENT, &data));
+        expect_refused(AETHER_NO_MEMORY, "aether_buffer_trim: no memory", aether_buffer_trim(buffer));
         aether_buffer_options options = unit_options();
         cr_assert(aether_buffer_create(&options) == NULL);
         expect_failure(AETHER_NO_MEMORY, "aether_buffer_create: no memory");

@@ -160,3 +160,57 @@ TEST(buffer_sized, D2_payloads_of_a_later_version_have_their_own_distance)
     aether_cursor_close(cursor);
     aether_buffer_destroy(buffer);
 }
+
+TEST(buffer_sized, D2_cursor_options_of_an_earlier_version_mean_the_defaults_for_the_rest)
+{
+    aether_buffer *buffer = unit_buffer();
+    aether_range range = {0};
+    aether_cursor_options options = {.start = AETHER_FROM_OLDEST, .limit_bytes = 1, .label = "label", .range = &range};
+    expect_ok(unit_append(buffer, 1, 5));
+    aether_cursor *cursor = aether_cursor_open_sized(buffer, &options, offsetof(aether_cursor_options, limit_bytes));
+    cr_assert(cursor != NULL);
+    expect_number(0, range.newest);
+    expect_number(0, unit_stats(buffer).slowest_of);
+    expect_items(cursor, 1, 5);
+    aether_cursor_close(cursor);
+    cursor = aether_cursor_open_sized(buffer, &options, 0);
+    expect_empty(cursor); /* from the next one on */
+    aether_cursor_close(cursor);
+    aether_buffer_destroy(buffer);
+}
+
+TEST(buffer_sized, D2_cursor_options_of_a_later_version_are_read_as_far_as_they_are_known)
+{
+    struct {
+        aether_cursor_options now;
+        uint64_t later[3];
+    } options = {.now = {.start = AETHER_FROM_AFTER, .position = {0, 3}, .label = "label"}, .later = {1, 2, 3}};
+    aether_buffer *buffer = unit_buffer();
+    expect_ok(unit_append(buffer, 1, 5));
+    aether_cursor *cursor = aether_cursor_open_sized(buffer, &options.now, sizeof options);
+    cr_assert(cursor != NULL);
+    expect_number(1, unit_stats(buffer).slowest_of);
+    expect_items(cursor, 4, 5);
+    aether_cursor_close(cursor);
+    aether_buffer_destroy(buffer);
+}
+
+TEST(buffer_sized, D2_a_cursor_s_statistics_stop_where_an_earlier_struct_ends_and_have_zeros_behind_today_s)
+{
+    struct {
+        aether_cursor_stats now;
+        uint64_t later[3];
+    } stats;
+    aether_buffer *buffer = unit_buffer();
+    aether_cursor *cursor = unit_open(buffer, AETHER_FROM_NEXT);
+    expect_ok(unit_append(buffer, 1, 5));
+    memset(&stats, 0xee, sizeof stats);
+    expect_ok(aether_cursor_get_stats_sized(cursor, &stats.now, offsetof(aether_cursor_stats, lag_items)));
+    expect_number(0, stats.now.lags);
+    expect_number(0xeeeeeeeeeeeeeeee, stats.now.lag_items);
+    expect_ok(aether_cursor_get_stats_sized(cursor, &stats.now, sizeof stats));
+    expect_number(5, stats.now.lag_items);
+    expect_number(0, stats.later[0] | stats.later[1] | stats.later[2]);
+    aether_cursor_close(cursor);
+    aether_buffer_destroy(buffer);
+}

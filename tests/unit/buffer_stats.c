@@ -204,6 +204,184 @@ TEST(buffer_stats, BUF10_newest_is_the_buffer_s_newest)
     aether_buffer_destroy(buffer);
 }
 
+/* -------------------------------------------------------------------------------------------------- slowest cursor */
+
+enum { LIMIT = 4 * UNIT_SEGMENT };
+
+static void expect_slowest(aether_buffer *buffer, const char *label, aether_on_limit on_limit, uint32_t of)
+{
+    aether_buffer_stats stats = unit_stats(buffer);
+    cr_assert(strcmp(stats.slowest_label, label) == 0, "\"%s\" instead of \"%s\"", stats.slowest_label, label);
+    expect_number(on_limit, stats.slowest_on_limit);
+    expect_number(of, stats.slowest_of);
+}
+
+TEST(buffer_stats, BUF10_without_a_cursor_that_is_looked_at_nobody_is_the_slowest)
+{
+    aether_buffer *buffer = unit_buffer();
+    aether_cursor *plain = unit_open(buffer, AETHER_FROM_NEXT);
+    aether_cursor *lap = unit_open_limit(buffer, AETHER_LAP, LIMIT, NULL);
+    aether_cursor *nameless = unit_open_limit(buffer, AETHER_WAIT, AETHER_UNLIMITED, "");
+    expect_ok(unit_append(buffer, 1, 1000));
+    expect_slowest(buffer, "", 0, 0);
+    expect_number(0, unit_stats(buffer).slowest_items);
+    expect_number(0, unit_stats(buffer).slowest_bytes);
+    aether_cursor_close(plain);
+    aether_cursor_close(lap);
+    aether_cursor_close(nameless);
+    aether_buffer_destroy(buffer);
+}
+
+TEST(buffer_stats, BUF10_the_slowest_is_the_one_that_is_behind_the_most)
+{
+    aether_buffer *buffer = unit_buffer();
+    aether_cursor *named = unit_open_limit(buffer, 0, AETHER_UNLIMITED, "named");
+    aether_cursor *lap = unit_open_limit(buffer, AETHER_LAP, 100 * LIMIT, "lap");
+    aether_cursor *wait = unit_open_limit(buffer, AETHER_WAIT, 100 * LIMIT, "wait");
+    aether_cursor *refuse = unit_open_limit(buffer, AETHER_REFUSE, 100 * LIMIT, NULL);
+    expect_ok(unit_append(buffer, 1, 1000));
+    expect_number(1000, unit_stats(buffer).slowest_items);
+    expect_number(unit_stats(buffer).bytes, unit_stats(buffer).slowest_bytes);
+    expect_items(lap, 1, 600);
+    expect_items(wait, 1, 900);
+    expect_items(refuse, 1, 300);
+    expect_slowest(buffer, "named", 0, 4);
+    expect_items(named, 1, 700);
+    expect_slowest(buffer, "", AETHER_REFUSE, 4);
+    expect_items(refuse, 301, 1000);
+    expect_slowest(buffer, "lap", AETHER_LAP, 4);
+    expect_items(lap, 601, 1000);
+    expect_items(named, 701, 1000);
+    expect_slowest(buffer, "wait", AETHER_WAIT, 4);
+    aether_cursor_close(lap);
+    aether_cursor_close(wait);
+    aether_cursor_close(refuse);
+    expect_slowest(buffer, "named", 0, 1);
+    aether_cursor_close(named);
+    expect_slowest(buffer, "", 0, 0);
+    aether_buffer_destroy(buffer);
+}
+
+TEST(buffer_stats, BUF10_the_slowest_is_behind_by_no_more_than_is_said)
+{
+    aether_buffer *buffer = unit_buffer();
+    aether_cursor *cursor = unit_open_limit(buffer, 0, AETHER_UNLIMITED, "named");
+    expect_ok(unit_append(buffer, 1, 2000));
+    for (uint64_t i = 1; i <= 2000; i++) {
+        expect_items(cursor, i, i);
+        expect_within(2000 - i, 2000 - i + UNIT_SEGMENT / AE_SLOT_HEADER, unit_stats(buffer).slowest_items);
+        expect_within(0, unit_stats(buffer).bytes, unit_stats(buffer).slowest_bytes);
+    }
+    expect_empty(cursor);
+    expect_number(0, unit_stats(buffer).slowest_items);
+    expect_number(0, unit_stats(buffer).slowest_bytes);
+    aether_cursor_close(cursor);
+    aether_buffer_destroy(buffer);
+}
+
+TEST(buffer_stats, BUF10_a_twin_is_named_as_well)
+{
+    aether_buffer *buffer = unit_buffer();
+    aether_cursor *cursor = unit_open_limit(buffer, AETHER_LAP, LIMIT, "first");
+    aether_cursor *twin = aether_cursor_dup(cursor);
+    expect_ok(unit_append(buffer, 1, 20));
+    expect_slowest(buffer, "first", AETHER_LAP, 2);
+    aether_cursor_close(cursor);
+    expect_slowest(buffer, "first", AETHER_LAP, 1);
+    expect_number(20, unit_stats(buffer).slowest_items);
+    aether_cursor_close(twin);
+    aether_buffer_destroy(buffer);
+}
+
+TEST(buffer_stats, BUF10_a_lapped_one_is_as_far_behind_as_it_is)
+{
+    aether_buffer *buffer = unit_buffer();
+    aether_cursor *cursor = unit_open_limit(buffer, AETHER_LAP, LIMIT, "lap");
+    expect_ok(unit_append(buffer, 1, 5000));
+    expect_number(1, unit_stats(buffer).lapped_segments);
+    expect_number(5000, unit_stats(buffer).slowest_items);
+    while (unit_next(cursor) == AETHER_OK)
+        ;
+    expect_number(0, unit_stats(buffer).lapped_segments);
+    expect_within(0, 400, unit_stats(buffer).slowest_items);
+    aether_cursor_close(cursor);
+    aether_buffer_destroy(buffer);
+}
+
+TEST(buffer_stats, BUF10_a_named_cursor_is_looked_at_where_a_splice_leads_it)
+{
+    aether_buffer *snapshot = unit_buffer(), *live = unit_buffer();
+    aether_cursor *cursor = unit_open_limit(snapshot, 0, AETHER_UNLIMITED, "watcher");
+    expect_ok(unit_append(snapshot, 1, 10));
+    expect_ok(unit_append(live, 1, 3));
+    expect_ok(aether_buffer_splice(snapshot, unit_open(live, AETHER_FROM_NEXT)));
+    expect_ok(unit_append(live, 4, 100));
+    expect_slowest(live, "", 0, 0);
+    expect_items(cursor, 1, 10);
+    expect_slowest(snapshot, "watcher", 0, 1);
+    expect_items(cursor, 4, 4);
+    expect_slowest(snapshot, "", 0, 0);
+    expect_slowest(live, "watcher", 0, 1);
+    expect_within(96, 97, unit_stats(live).slowest_items);
+    aether_cursor_close(cursor);
+    expect_slowest(live, "", 0, 0);
+    aether_buffer_destroy(snapshot);
+    aether_buffer_destroy(live);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- a cursor's */
+
+TEST(buffer_stats, BUF10_a_cursor_s_lag_is_what_is_published_and_not_read)
+{
+    aether_buffer *buffer = unit_buffer();
+    aether_cursor *cursor = unit_open(buffer, AETHER_FROM_NEXT);
+    for (uint64_t i = 1; i <= 1000; i++) {
+        expect_ok(unit_append(buffer, i, i));
+        if (i % 3 == 0)
+            expect_items(cursor, i / 3, i / 3);
+        aether_cursor_stats stats = unit_cursor_stats(cursor);
+        expect_number(i - i / 3, stats.lag_items);
+        expect_number(i - i / 3, stats.lag_events);
+        expect_position(UNIT_EPOCH, i / 3, stats.position);
+        expect_number(0, stats.missed_items + stats.missed_events + stats.all_missed_items + stats.all_missed_events);
+        expect_number(0, stats.lags);
+    }
+    aether_cursor_close(cursor);
+    aether_buffer_destroy(buffer);
+}
+
+TEST(buffer_stats, BUF10_a_cursor_s_lag_is_told_after_the_end_and_is_zero_when_the_buffer_is_gone)
+{
+    aether_buffer *buffer = unit_buffer();
+    aether_cursor *cursor = unit_open(buffer, AETHER_FROM_NEXT);
+    expect_ok(unit_append(buffer, 1, 100));
+    expect_ok(aether_buffer_end(buffer, AETHER_OK));
+    expect_number(100, unit_cursor_stats(cursor).lag_items);
+    expect_items(cursor, 1, 40);
+    expect_number(60, unit_cursor_stats(cursor).lag_items);
+    aether_buffer_destroy(buffer);
+    expect_number(0, unit_cursor_stats(cursor).lag_items);
+    expect_items(cursor, 41, 100);
+    aether_cursor_close(cursor);
+}
+
+TEST(buffer_stats, BUF6_a_cursor_s_lag_is_of_the_buffer_that_it_stands_in)
+{
+    aether_buffer *snapshot = unit_buffer(), *live = unit_buffer();
+    aether_cursor *cursor = unit_open(snapshot, AETHER_FROM_NEXT);
+    expect_ok(unit_append(snapshot, 1, 10));
+    expect_ok(aether_buffer_splice(snapshot, unit_open(live, AETHER_FROM_NEXT)));
+    expect_ok(unit_append(live, 1, 500));
+    expect_number(10, unit_cursor_stats(cursor).lag_items);
+    expect_items(cursor, 1, 10);
+    expect_number(0, unit_cursor_stats(cursor).lag_items);
+    expect_items(cursor, 1, 1);
+    expect_number(499, unit_cursor_stats(cursor).lag_items);
+    aether_cursor_close(cursor);
+    aether_buffer_destroy(snapshot);
+    aether_buffer_destroy(live);
+}
+
 /* ------------------------------------------------------------------------------------------------- beside the writer */
 
 enum { ITEMS = 50000 };
