@@ -4,7 +4,7 @@
  *      start + delivered + missed = place       in items, and the same in events
  *
  * Each call is checked: items are the next ones and whole; who is told that it lagged has missed exactly what is said, more
- * than its limit was unread, and it still has its limit before it; only readers that may be lapped are.
+ * than its limit was unread, and (but behind splices) it still has its limit before it; only readers that may be lapped are.
  */
 #ifndef AE_STRESS_FOLLOW_H
 #define AE_STRESS_FOLLOW_H
@@ -25,7 +25,8 @@ struct stress_follower {
     uint64_t delivered_events, missed_events;
     uint64_t all_missed, all_missed_events, lags; /* since it was opened */
     uint64_t not_before;                          /* AETHER_WAIT, AETHER_REFUSE: its limit holds for bytes above this */
-    bool may_lag;                                 /* it has come by a splice from a cursor that may be lapped */
+    bool may_lag;                                 /* it has come by a splice, perhaps from a cursor that may be lapped */
+    bool unsure; /* and that was behind the window, where only others keep what follows: it may lag within its limit */
 };
 
 /* Opens by `start`, or at a place at random, with this limit (0 for no policy), and checks where. False: gone or ahead. */

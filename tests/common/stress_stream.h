@@ -24,6 +24,7 @@ struct stress_stream {
     uint64_t released;          /* atomic; of them */
     struct stress_stream *next; /* guard: set before `begun` is final; where a splice leads */
     uint64_t next_number;
+    uint64_t next_limit; /* atomic; so large limits are respected behind the splice: its place was in the window */
 
     unsigned char apart[STRESS_APART]; /* from what is written all the time */
     uint64_t begun;                    /* atomic; items whose append has begun */
