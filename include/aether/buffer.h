@@ -151,16 +151,19 @@ typedef void (*aether_release_fn)(void *data, size_t size, void *user);
 /* The most events of an item, and the least payload that is not copied although it is given by reference. */
 #define AETHER_EVENTS_MAX UINT32_MAX
 #define AETHER_REFERENCE_LEAST ((size_t)128)
+/* The largest payload by reference. */
+#define AETHER_REFERENCE_MAX ((size_t)1 << 47)
 
 /* One item of a batch. Zero is the default for all but data and size. */
 typedef struct aether_payload {
-    const void *data;          /* NULL only with size 0 */
-    size_t size;               /* bytes */
-    uint64_t index;            /* its own index, or 0: the next one */
-    uint64_t events;           /* how many events the item is, for the statistics and the count of what is missed; 0: one */
-    aether_release_fn release; /* NULL: `data` is copied. Else it stays where it is, unchanged, until release(data, size,
-                                  user); below AETHER_REFERENCE_LEAST it is copied and released before the call returns. If
-                                  the call fails, it is not called. Any size; counts as bytes of the buffer everywhere */
+    const void *data; /* NULL only with size 0 */
+    size_t size;      /* bytes */
+    uint64_t index;   /* its own index, or 0: the next one */
+    uint64_t events;  /* how many events the item is, for the statistics and the count of what is missed; 0: one */
+    aether_release_fn
+        release; /* NULL: `data` is copied. Else it stays where it is, unchanged, until release(data, size,
+                    user); below AETHER_REFERENCE_LEAST it is copied and released before the call returns. If
+                    the call fails, it is not called. Up to AETHER_REFERENCE_MAX; counts as bytes of the buffer everywhere */
     void *user;
 } aether_payload;
 
@@ -211,7 +214,7 @@ AETHER_API AETHER_CHECKED aether_status aether_abandon(aether_buffer *buffer);
 /*
  * Gives memory back: rolls on to a smallest segment, so that the one before goes as soon as all have read it, lets go of
  * what retention does not need, and returns the cached segments to the allocator. The writer only; for buffers that fall
- * quiet. AETHER_NO_MEMORY and limits as with append; nothing has changed then.
+ * quiet. AETHER_ENDED, AETHER_NO_MEMORY and limits as with append; nothing has changed then.
  */
 AETHER_API AETHER_CHECKED aether_status aether_buffer_trim(aether_buffer *buffer);
 
@@ -224,7 +227,7 @@ AETHER_API AETHER_CHECKED aether_status aether_buffer_set_wait(aether_buffer *bu
 
 /*
  * Makes an append that waits, and each later one that would, answer AETHER_CANCELLED until aether_buffer_resume(). Any
- * thread, also from a signal handler; the handle has to be valid. NULL does nothing.
+ * thread, also from a signal handler; the buffer must not be destroyed before this returns. NULL does nothing.
  */
 AETHER_API void aether_buffer_cancel(aether_buffer *buffer);
 AETHER_API AETHER_CHECKED aether_status aether_buffer_resume(aether_buffer *buffer);
@@ -246,7 +249,8 @@ AETHER_API AETHER_CHECKED aether_status aether_buffer_end(aether_buffer *buffer,
  * place itself: a reader with AETHER_LAP that comes in by it can be lapped before it reaches its limit. Open `at` with a
  * limit then, too. The writer of `buffer` only, and nobody else may use `at`; the other buffer's writer goes on meanwhile.
  * Takes a lock that no reading or appending call takes. AETHER_ENDED: `buffer` was ended or spliced before. AETHER_CIRCLE:
- * the way from `at` on leads to `buffer`. AETHER_BUSY: as with append.
+ * the way from `at` on leads to `buffer`. AETHER_CLOSED: `at` was lapped in a buffer that is destroyed, and leads nowhere.
+ * AETHER_BUSY: as with append.
  */
 AETHER_API AETHER_CHECKED aether_status aether_buffer_splice(aether_buffer *buffer, aether_cursor *at);
 
@@ -260,7 +264,8 @@ enum {
     AETHER_FROM_OLDEST = 1, /* at the oldest item that the buffer itself holds: the start of its newest segment at the
                                latest */
     AETHER_FROM_AFTER = 2,  /* at the first item whose index is above options.position's */
-    AETHER_FROM_AT = 3      /* at the first item whose index is options.position's, or above it where there is a hole */
+    AETHER_FROM_AT = 3 /* at the first item whose index is options.position's, or above it where there is a hole; after the
+                          newest one it is the next item */
 };
 
 /*
@@ -332,7 +337,8 @@ AETHER_API AETHER_CHECKED aether_cursor *aether_cursor_dup(aether_cursor *cursor
 AETHER_API AETHER_CHECKED aether_status aether_cursor_set_limit(aether_cursor *cursor, aether_on_limit on_limit,
                                                                 uint64_t limit_bytes);
 
-/* What a reader gets: borrowed until the next call on the cursor. `data` is aligned to 8 bytes and never NULL. */
+/* What a reader gets: borrowed until the next call on the cursor. `data` is aligned to 8 bytes, unless it was given by
+ * reference, and never NULL. */
 typedef struct aether_item {
     const void *data;
     size_t size;     /* bytes */

@@ -73,7 +73,7 @@ AETHER_API AETHER_CHECKED int aether_poller_fd(aether_poller *poller);
 
 /*
  * Makes a wait that is under way, and each later one, answer AETHER_CANCELLED until aether_poller_resume(). Any thread, also
- * from a signal handler. NULL does nothing.
+ * from a signal handler; the poller must not be destroyed before this returns. NULL does nothing.
  */
 AETHER_API void aether_poller_cancel(aether_poller *poller);
 AETHER_API AETHER_CHECKED aether_status aether_poller_resume(aether_poller *poller);

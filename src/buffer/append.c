@@ -108,6 +108,18 @@ static struct layout layout_here(const struct aether_buffer *buffer)
                            .references = buffer->writing->references};
 }
 
+/* Payloads by reference take of the room that a segment has, as if they stood in it: limits are admitted by whole segments.
+ */
+static void share_room(struct aether_buffer *buffer)
+{
+    uint64_t weight = buffer->writing->weight, used = ae_filled_bytes(buffer->head.filled);
+    uint64_t most = buffer->largest_room > weight ? buffer->largest_room - weight : 0;
+    unsigned char *end = buffer->writing->memory + (most > used ? most : used);
+    if (end < buffer->end)
+        buffer->end = end;
+    ae_buffer_set_inline_end(buffer);
+}
+
 static void publish_here(struct aether_buffer *buffer, const struct layout *layout, size_t count)
 {
     unsigned char *slot = buffer->head.at;
@@ -120,6 +132,8 @@ static void publish_here(struct aether_buffer *buffer, const struct layout *layo
     tell_more(buffer->writing, layout);
     /* E9: pairs with E9_LOAD: after what it tells of is published. */
     AE_STORE(E9_FILLED, buffer->head.filled_word, buffer->head.filled, release);
+    if (layout->weight != 0)
+        share_room(buffer);
 }
 
 /* The constants of the segment after the current one. */
@@ -185,7 +199,7 @@ static void publish_next(struct aether_buffer *buffer, const struct layout *layo
     buffer->head.filled = segment->filled;
     buffer->head.filled_word = &segment->filled;
     buffer->end = layout->end;
-    ae_buffer_set_inline_end(buffer);
+    share_room(buffer);
     ae_window_advance(buffer, STEPS_OF_OLDEST);
 }
 

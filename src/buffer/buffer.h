@@ -73,6 +73,7 @@ struct aether_buffer {
     uint32_t waits;                                /* atomic: E15; 1 while the writer sleeps for room, a futex */
     uint32_t cancelled;                            /* atomic: E15; the writer shall not wait */
     struct watch *armed;                           /* atomic: E17; push one, take all (buffer/poller.h) */
+    uint32_t dead_watches;                         /* atomic: R1; about how many of them belong to closed cursors */
     uint64_t room_waits;                           /* atomic: R1; how often the writer had to */
 
     /* Const after create, but for the fork node and the splice's target. */

@@ -46,13 +46,18 @@ static void remember(struct aether_cursor *cursor, uint64_t index)
     cursor->last_epoch = cursor->segment->owner->epoch;
 }
 
+static aether_position position_of(const struct aether_cursor *cursor)
+{
+    if (cursor->head.number == cursor->last_number)
+        return (aether_position){cursor->last_epoch, cursor->last_index};
+    return (aether_position){cursor->segment->owner->epoch, cursor->head.index_base + cursor->head.number - 1};
+}
+
 aether_position aether_cursor_position(const aether_cursor *cursor)
 {
     if (ae_cursor_refuse(cursor, "aether_cursor_position") != AETHER_OK)
         return (aether_position){0, 0};
-    if (cursor->head.number == cursor->last_number)
-        return (aether_position){cursor->last_epoch, cursor->last_index};
-    return (aether_position){cursor->segment->owner->epoch, cursor->head.index_base + cursor->head.number - 1};
+    return position_of(cursor);
 }
 
 /* ---------------------------------------------------------------------------------------------------------- crossing */
@@ -231,7 +236,7 @@ static void arrive(struct aether_cursor *cursor, const struct crossing *crossing
     struct segment *from = cursor->segment, *to = crossing->to;
     bool was_pinned = cursor->pinned;
     struct aether_buffer *was_user_of = cursor->user_of == crossing->user_of ? NULL : cursor->user_of;
-    aether_position position = aether_cursor_position(cursor);
+    aether_position position = position_of(cursor);
     cursor->segment = to;
     cursor->pinned = crossing->pinned;
     cursor->user_of = crossing->user_of;
@@ -358,7 +363,7 @@ static aether_status find(struct aether_cursor *cursor, uint32_t *word, int64_t 
     for (;;) {
         /* E10: pairs with E10_TELL. */
         uint32_t state = AE_LOAD(E10_STATE, &cursor->head.state, acquire);
-        if (AE_UNLIKELY(state != 0))
+        if (AE_UNLIKELY(state != 0) && (state = ae_gate_settled(cursor)) != 0)
             return told(state);
         /* E1: pairs with E1_PUBLISH. */
         *word = AE_LOAD(E1_READ, ae_slot_word(cursor->head.at), acquire);
@@ -453,8 +458,7 @@ uint64_t ae_cursor_extra(const struct aether_cursor *cursor)
     const struct segment *segment = cursor->segment;
     uint64_t behind = segment->extra_before;
     const unsigned char *at = segment->memory;
-    /* E9: pairs with E9_EXTRA. */
-    while (at < cursor->head.at && AE_LOAD(E9_LOAD, &segment->extra, acquire) != 0) {
+    while (at < cursor->head.at) {
         uint32_t word = AE_LOAD(E1_READ, ae_slot_word(at), acquire); /* E1: pairs with E1_PUBLISH */
         behind += ae_extra_of(at, word);
         at += ae_step(ae_word_size(word));

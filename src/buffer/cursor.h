@@ -19,8 +19,11 @@ enum {
     AE_STATE_CLOSED = 2,
     AE_STATE_LEFT = 4,     /* the reader has seen "closed" and will not touch the cursor again */
     AE_STATE_SLEEPING = 8, /* kernels without futex_waitv: the reader sleeps at asleep_at */
-    AE_STATE_POKING = 16   /* somebody changes that gate's word: the reader stays in its segment meanwhile */
+    AE_STATE_TELLER = 16   /* from here up: how many threads are telling the reader something. Until they are done with the
+                              cursor, its reader stays in its segment, returns nothing, and closes nothing */
 };
+
+enum { AE_STATE_BITS = AE_STATE_TELLER - 1 };
 
 struct aether_cursor {
     struct aether_reader_head head; /* guard: the reader; number R1, state E10, inside E12 are atomic */

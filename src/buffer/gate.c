@@ -9,7 +9,8 @@
  * own reason was, because the kernel may have spent a wake on it.
  *
  * Kernels without futex_waitv cannot sleep on two words. There the canceller pokes: it changes the gate's word (the upper
- * bits) and wakes the sleepers that share a bit with the cursor, while the state POKING keeps the reader in the segment.
+ * bits) and wakes the sleepers that share a bit with the cursor, while the count of tellers in the state keeps the reader in
+ * the segment.
  */
 #include "buffer/gate.h"
 
@@ -92,12 +93,13 @@ static uint32_t bit_of(const struct aether_cursor *cursor)
     return UINT32_C(1) << ((uintptr_t)cursor / AE_CURSOR_ALIGN % 32);
 }
 
-static void wait_until_poked(struct aether_cursor *cursor)
+uint32_t ae_gate_settled(struct aether_cursor *cursor)
 {
     uint32_t state;
-    /* E10: pairs with E10_POKED: the poke is done with the gate. */
-    while ((state = AE_LOAD(E10_STATE, &cursor->head.state, acquire)) & AE_STATE_POKING)
+    /* E10: pairs with E10_POKED: who tells is done with gate and cursor. */
+    while ((state = AE_LOAD(E10_STATE, &cursor->head.state, acquire)) >= AE_STATE_TELLER)
         ae_futex.wait(&cursor->head.state, state, AETHER_FOREVER, AE_FUTEX_ALL);
+    return state;
 }
 
 static void sleep_on_gate(struct aether_cursor *cursor, uint32_t *gate, uint32_t seen, int64_t deadline)
@@ -111,19 +113,16 @@ static void sleep_on_gate(struct aether_cursor *cursor, uint32_t *gate, uint32_t
     state = AE_STATE_SLEEPING;
     /* E10: failing means that somebody tells us something. */
     if (!AE_CAS(E10_AWAKE, &cursor->head.state, &state, 0, acquire, acquire))
-        wait_until_poked(cursor);
+        (void)ae_gate_settled(cursor);
 }
 
-/* The reader of the cursor is held in its segment by POKING. */
+/* The reader of the cursor is held in its segment by the count of tellers. */
 static void poke(struct aether_cursor *cursor)
 {
     uint32_t *gate = cursor->asleep_at;
     /* E10: changes the word between the reader's look and its sleep. */
     AE_ADD(E10_POKE, gate, AE_GATE_POKE, acq_rel);
     ae_futex.wake(gate, INT32_MAX, bit_of(cursor));
-    /* E10: pairs with E10_STATE in wait_until_poked(). */
-    AE_SUB(E10_POKED, &cursor->head.state, AE_STATE_POKING, release);
-    ae_futex.wake(&cursor->head.state, 1, AE_FUTEX_ALL);
 }
 
 /* ---------------------------------------------------------------------------------------------------------- both ways */
@@ -175,23 +174,31 @@ aether_status ae_gate_await(struct aether_cursor *cursor, int64_t deadline)
     }
 }
 
-void ae_gate_tell(struct aether_cursor *cursor, uint32_t bit)
+/* Counts itself in, so that the cursor stays, and tells. False: somebody has told the same before. */
+static bool begin_to_tell(struct aether_cursor *cursor, uint32_t bit, bool *sleeping)
 {
     uint32_t *state = &cursor->head.state;
     uint32_t old = AE_LOAD(E10_STATE, state, relaxed); /* E10, relaxed: the exchange below decides */
-    for (;;) {
-        if (old & bit)
-            return;
-        bool sleeping = old & AE_STATE_SLEEPING;
-        uint32_t told = sleeping ? (old | bit | AE_STATE_POKING) & ~(uint32_t)AE_STATE_SLEEPING : old | bit;
-        /* E10: pairs with E10_STATE and with E10_SLEEP. */
-        if (!AE_CAS(E10_TELL, state, &old, told, acq_rel, acquire))
-            continue;
-        if (sleeping)
-            poke(cursor);
-        else if (ae_futex.wait_two != NULL)
-            ae_futex.wake(state, INT32_MAX, AE_FUTEX_ALL); /* a closer may wait there, too */
-        ae_poller_tell(cursor);
-        return;
+    while ((old & bit) == 0) {
+        uint32_t told = ((old | bit) & ~(uint32_t)AE_STATE_SLEEPING) + AE_STATE_TELLER;
+        *sleeping = old & AE_STATE_SLEEPING;
+        /* E10: pairs with E10_STATE and with E10_SLEEP. E17: with the load of the watch, sequentially consistent. */
+        if (AE_CAS(E10_TELL, state, &old, told, seq_cst, acquire))
+            return true;
     }
+    return false;
+}
+
+void ae_gate_tell(struct aether_cursor *cursor, uint32_t bit)
+{
+    uint32_t *state = &cursor->head.state;
+    bool sleeping;
+    if (!begin_to_tell(cursor, bit, &sleeping))
+        return;
+    if (sleeping)
+        poke(cursor);
+    ae_poller_tell(cursor);
+    /* E10: pairs with E10_STATE in ae_gate_settled(). From here on only the address is used. */
+    AE_SUB(E10_POKED, state, AE_STATE_TELLER, release);
+    ae_futex.wake(state, INT32_MAX, AE_FUTEX_ALL); /* the reader asleep, or waiting for us; a closer may wait there, too */
 }

@@ -29,6 +29,9 @@ AETHER_CHECKED aether_status ae_gate_await(struct aether_cursor *cursor, int64_t
 /* Marks the gate for a poller, unless it is marked or closed; the barrier and the look again are the caller's. */
 void ae_gate_mark_polled(uint32_t *gate);
 
+/* Waits until nobody is telling the cursor anything any more, a moment. Returns its state, without tellers. */
+uint32_t ae_gate_settled(struct aether_cursor *cursor);
+
 /* Sets a bit of the cursor's state and wakes its reader if it sleeps. Any thread; async-signal-safe. */
 void ae_gate_tell(struct aether_cursor *cursor, uint32_t bit);
 

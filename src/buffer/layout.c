@@ -19,6 +19,11 @@ static inline bool is_reference(const aether_payload *payload)
     return payload->release != NULL && payload->size >= AETHER_REFERENCE_LEAST;
 }
 
+static inline size_t size_most(const aether_payload *payload)
+{
+    return is_reference(payload) ? AETHER_REFERENCE_MAX : AETHER_ITEM_MAX;
+}
+
 static inline bool is_extended(const aether_payload *payload)
 {
     return payload->events > 1 || is_reference(payload);
@@ -41,9 +46,9 @@ static __attribute__((cold)) aether_status refuse_payload(const struct batch *ba
     if (payload.events > AETHER_EVENTS_MAX)
         return ae_fail(AETHER_TOO_LARGE, "%s: item %zu has %llu events, more than %llu", batch->call, number,
                        (unsigned long long)payload.events, (unsigned long long)AETHER_EVENTS_MAX);
-    if (payload.size > AETHER_ITEM_MAX && !is_reference(&payload))
+    if (payload.size > size_most(&payload))
         return ae_fail(AETHER_TOO_LARGE, "%s: size %zu of item %zu is over the limit of %zu bytes", batch->call,
-                       payload.size, number, AETHER_ITEM_MAX);
+                       payload.size, number, size_most(&payload));
     if (newest == UINT64_MAX)
         return ae_fail(AETHER_INDEX_ORDER, "%s: item %zu comes after the largest index there is", batch->call, number);
     return ae_fail(AETHER_INDEX_ORDER, "%s: index %llu of item %zu is not above the newest, %llu", batch->call,
@@ -54,7 +59,7 @@ static __attribute__((cold)) aether_status refuse_payload(const struct batch *ba
 static inline uint64_t index_of(const struct batch *batch, const aether_payload *payload, uint64_t newest)
 {
     if ((payload->data == NULL && payload->size != 0 && !batch->reserve) || newest == UINT64_MAX ||
-        (payload->size > AETHER_ITEM_MAX && !is_reference(payload)) || payload->events > AETHER_EVENTS_MAX)
+        payload->size > size_most(payload) || payload->events > AETHER_EVENTS_MAX)
         return 0;
     if (payload->index == 0)
         return newest + 1;

@@ -355,6 +355,7 @@ void aether_cursor_close(aether_cursor *cursor)
     /* E12: pairs with E12_LEAVE: a call that has left is done with the cursor. */
     if (AE_UNLIKELY(AE_LOAD(E12_INSIDE, &cursor->head.inside, acquire) != 0))
         turn_out(cursor);
+    (void)ae_gate_settled(cursor);
     if (AE_UNLIKELY(cursor->watch != NULL))
         ae_poller_forget(cursor);
     ae_cursor_unsettle(cursor);

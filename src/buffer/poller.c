@@ -125,16 +125,28 @@ static void retire(struct watch *watch)
     remove_member(watch);
 }
 
+/* A cursor that has left this poller before comes back. */
+static aether_status revive(struct aether_poller *poller, struct watch *watch, struct aether_cursor *cursor, void *user)
+{
+    watch->cursor = cursor;
+    watch->user = user;
+    add_member(poller, watch);
+    add_unarmed(poller, watch);
+    ae_poller_tell(cursor); /* it may be ready: the descriptor tells */
+    return AETHER_OK;
+}
+
 /* --------------------------------------------------------------------------------------------------------- signalling */
 
 /* The descriptor may be closed by another thread at any moment, but not while `writing` counts us. */
 static void make_readable(struct aether_poller *poller)
 {
     static const uint64_t one = 1;
+    int error = errno;
     AE_ADD(E17_WRITING, &poller->writing, 1, seq_cst); /* E17: with E17_FD against aether_poller_destroy() */
     int fd = AE_LOAD(E17_FD, &poller->fd, seq_cst);    /* E17: as above */
     if (fd >= 0 && write(fd, &one, sizeof one) < 0)
-        errno = 0;                                     /* it cannot overflow, since only one writes until it is read */
+        errno = error;                                 /* it cannot overflow, since only one writes until it is read */
     AE_SUB(E17_WRITING, &poller->writing, 1, release); /* E17: pairs with the load in aether_poller_destroy() */
 }
 
@@ -218,11 +230,16 @@ void ae_poller_tell(struct aether_cursor *cursor)
 
 /* ------------------------------------------------------------------------------------------------------------ arming */
 
+/* E10: pairs with E10_TELL. E17: with the store of the watch, so that who tells finds that, or is seen here. */
+static bool is_told(struct aether_cursor *cursor)
+{
+    return AE_LOAD(E10_STATE, &cursor->head.state, seq_cst) != 0;
+}
+
 static bool is_ready(struct aether_cursor *cursor)
 {
-    /* E10: pairs with E10_TELL. E1: pairs with E1_PUBLISH. */
-    return AE_LOAD(E10_STATE, &cursor->head.state, acquire) != 0 ||
-           AE_LOAD(E1_READ, ae_slot_word(cursor->head.at), acquire) != 0;
+    /* E1: pairs with E1_PUBLISH. */
+    return is_told(cursor) || AE_LOAD(E1_READ, ae_slot_word(cursor->head.at), acquire) != 0;
 }
 
 static void push_armed(struct watch *watch, struct aether_buffer *owner)
@@ -319,10 +336,12 @@ static aether_status arm_all(struct aether_poller *poller, bool *sure)
             break;
     }
     *sure = ae_barrier_heavy(); /* E2: after all marks, before all looks */
+    if (!*sure)
+        return AETHER_OK; /* they stay among those that are looked at, every millisecond */
     for (struct watch *watch = poller->unarmed.next, *next; watch != &poller->unarmed; watch = next) {
         next = watch->next;
         /* E2: pairs with the store of the word, as in buffer/gate.c. E10: whoever tells signals, too. */
-        if (AE_LOAD(E2_AGAIN, ae_slot_word(watch->cursor->head.at), seq_cst) == 0 && !is_ready(watch->cursor))
+        if (AE_LOAD(E2_AGAIN, ae_slot_word(watch->cursor->head.at), seq_cst) == 0 && !is_told(watch->cursor))
             remove_unarmed(watch);
     }
     return AETHER_OK;
@@ -341,14 +360,17 @@ static void sleep_until(struct aether_poller *poller, int64_t deadline, bool sur
 static bool settle_fd(struct aether_poller *poller)
 {
     uint64_t count;
+    int error = errno;
     int fd = AE_LOAD(E17_FD, &poller->fd, relaxed);                       /* E17, relaxed: our own store */
     if (fd < 0 || AE_LOAD(E17_FD_ARMED, &poller->fd_armed, relaxed) != 0) /* E17, relaxed: set by us only */
         return true;
     if (read(fd, &count, sizeof count) < 0)
-        errno = 0; /* it was not readable */
+        errno = error; /* it was not readable */
     AE_STORE(E17_FD_ARM, &poller->fd_armed, 1,
              seq_cst); /* E17: with the look against E17_PUSH and the load in ring_bell() */
-    bool quiet = AE_LOAD(E17_COLLECT, &poller->signals, seq_cst) == NULL;    /* E17: as above */
+    /* E17: as above. */
+    bool quiet =
+        AE_LOAD(E17_COLLECT, &poller->signals, seq_cst) == NULL && AE_LOAD(E17_CANCEL, &poller->cancelled, seq_cst) == 0;
     if (!quiet && AE_EXCHANGE(E17_WAKE, &poller->fd_armed, 0, seq_cst) != 0) /* E17: as in ring_bell() */
         make_readable(poller);
     return quiet;
@@ -363,7 +385,7 @@ static aether_status look_and_arm(struct aether_poller *poller, struct found *fo
         if (found->count != 0 || poller->unarmed.next == &poller->unarmed)
             return AETHER_OK;
         aether_status status = arm_all(poller, sure);
-        if (status != AETHER_OK)
+        if (status != AETHER_OK || !*sure)
             return status;
     }
 }
@@ -378,7 +400,7 @@ static aether_status wait(struct aether_poller *poller, struct found *found, int
         aether_status status = look_and_arm(poller, found, &sure);
         if (status != AETHER_OK || found->count != 0)
             return status;
-        if (timeout_ns <= 0 && settle_fd(poller))
+        if (timeout_ns <= 0 && (!sure || settle_fd(poller)))
             return AETHER_EMPTY;
         if (timeout_ns <= 0)
             continue;
@@ -452,8 +474,9 @@ aether_status aether_poller_add(aether_poller *poller, aether_cursor *cursor, vo
         return status;
     if (cursor->watch != NULL && cursor->watch->cursor != NULL)
         return ae_fail(AETHER_BUSY, "%s: the cursor is in a poller already", call);
-    struct watch *watch = make_watch(poller, cursor, user);
-    if (watch == NULL)
+    if (cursor->watch != NULL && cursor->watch->poller == poller)
+        return revive(poller, cursor->watch, cursor, user);
+    if (make_watch(poller, cursor, user) == NULL)
         return ae_fail(AETHER_NO_MEMORY, "%s: no memory for a cursor's watch", call);
     ae_poller_tell(cursor); /* it may be ready: the descriptor tells */
     return AETHER_OK;
@@ -474,11 +497,26 @@ aether_status aether_poller_remove(aether_poller *poller, aether_cursor *cursor)
     return AETHER_OK;
 }
 
+/*
+ * One more closed cursor's watch stays on the buffer's stack. Where many do, because nothing is appended, all are signalled:
+ * the dead go with that, and the others' pollers look once without need.
+ */
+static void clear_stack(struct aether_buffer *owner)
+{
+    enum { MANY = 256 };
+    if (owner == NULL || AE_ADD(R1_COUNT, &owner->dead_watches, 1, relaxed) < MANY) /* R1: a rule of thumb */
+        return;
+    AE_STORE(R1_COUNT, &owner->dead_watches, 0, relaxed); /* R1 */
+    ae_poller_wake(owner);
+}
+
 void ae_poller_forget(struct aether_cursor *cursor)
 {
     struct watch *watch = cursor->watch;
     if (watch != NULL && watch->cursor != NULL)
         retire(watch);
+    if (watch != NULL && AE_LOAD(E17_IS_ARMED, &watch->is_armed, acquire) != 0) /* E17: a guess */
+        clear_stack(watch->owner == cursor->segment->owner ? watch->owner : NULL);
     while (watch != NULL) {
         struct watch *before = watch->before;
         drop_watch(watch);

@@ -45,9 +45,9 @@ static uint64_t index_of(const struct place *place, uint32_t word)
 
 aether_status ae_find_after(struct aether_buffer *buffer, uint64_t index, struct place *place, aether_range *range)
 {
-    range->newest = aether_buffer_newest(buffer).index;
     struct segment *oldest = ae_buffer_grab_held(&buffer->oldest);
     range->floor = index_before(oldest);
+    range->newest = aether_buffer_newest(buffer).index;
     if (index < range->floor || index > range->newest) {
         ae_chain_drop(oldest);
         return index < range->floor ? AETHER_GONE : AETHER_AHEAD;

@@ -189,7 +189,19 @@ static uint64_t slack(uint64_t limit, uint64_t more)
     return half < limit / 4 ? half : limit / 4;
 }
 
-/* Looks at all nodes, and tells those that the writer is to wait for how much of them it wants read. */
+/*
+ * Whether the writer goes on waiting for a reader that was over its limit and is not any more; one that never was over it
+ * has wanted 0.
+ */
+static bool is_waited_for(const struct registry_node *node, uint64_t read)
+{
+    return AE_LOAD(E15_WAITS, &node->wanted, relaxed) > read; /* E15, relaxed: the writer's own store */
+}
+
+/*
+ * Looks at all nodes. The first look tells those that are over their limit how much of them the writer wants read, before it
+ * marks that it waits; the looks while it waits hold on to that.
+ */
 static struct verdict look(struct aether_buffer *buffer, uint64_t item, uint64_t more, bool waiting)
 {
     struct verdict verdict = {AETHER_OK, NULL, 0};
@@ -202,13 +214,14 @@ static struct verdict look(struct aether_buffer *buffer, uint64_t item, uint64_t
             continue;
         /* E15: pairs with E15_PLACE. */
         uint64_t read = AE_LOAD(E15_SCAN, &node->bytes, seq_cst);
-        uint64_t limit = AE_LOAD(R1_NUMBER, &node->limit, relaxed);                        /* R1 */
-        bool waits = waiting && AE_LOAD(R1_NUMBER, &node->policy, relaxed) == AETHER_WAIT; /* R1 */
-        uint64_t extra = waits ? slack(limit, more) : 0;
-        aether_status status = judge(node, limit, published - read + more + extra, item);
-        if (status == WAIT_FOR_READER)
-            /* E15: pairs with the load in ae_registry_tell(). Above 0, since more than the limit would be unread. */
-            AE_STORE(E15_WANTED, &node->wanted, published + more + slack(limit, more) - limit, seq_cst);
+        uint64_t limit = AE_LOAD(R1_NUMBER, &node->limit, relaxed); /* R1 */
+        aether_status status = judge(node, limit, published - read + more, item);
+        if (!waiting)
+            /* E15: pairs with the load in ae_registry_tell(). */
+            AE_STORE(E15_WANTED, &node->wanted,
+                     status == WAIT_FOR_READER ? published + more + slack(limit, more) - limit : 0, seq_cst);
+        else if (status == AETHER_OK && is_waited_for(node, read))
+            status = WAIT_FOR_READER;
         if (rank(status) > rank(verdict.status))
             verdict = (struct verdict){status, node, limit};
     }
@@ -271,6 +284,12 @@ aether_status ae_registry_admit(struct aether_buffer *buffer, uint64_t item, uin
         AE_ADD(R1_COUNT, &buffer->room_waits, 1, relaxed); /* R1: a figure */
         while (status == WAIT_FOR_READER)
             status = wait_once(buffer, item, more, deadline, &verdict);
+        if (status == AETHER_TIMEOUT ||
+            status == AETHER_CANCELLED) { /* there may be room, though less than was waited for */
+            struct verdict last = look(buffer, item, more, false);
+            status = last.status == WAIT_FOR_READER ? status : last.status;
+            verdict = last.node != NULL ? last : verdict;
+        }
     }
     return status == AETHER_OK ? AETHER_OK : explain(&verdict, status, item, call);
 }

@@ -283,3 +283,27 @@ TEST_ALL_WAYS(buffer_cancel, BUF4_cancels_lose_no_item)
     aether_cursor_close(cursor);
     aether_buffer_destroy(buffer);
 }
+
+/* ------------------------------------------------------------------------------------------------- cancelled, then closed */
+
+static const char *close_when_cancelled(void *user)
+{
+    aether_item item;
+    claim(aether_cursor_next(user, &item, AETHER_FOREVER) == AETHER_CANCELLED);
+    aether_cursor_close(user); /* at once: who cancelled may still be inside */
+    return NULL;
+}
+
+TEST_ALL_WAYS(buffer_cancel, BUF4_a_reader_may_close_as_soon_as_it_is_told)
+{
+    aether_buffer *buffer = unit_buffer();
+    for (int round = 0; round < 500; round++) {
+        aether_cursor *cursor = unit_open(buffer, AETHER_FROM_NEXT);
+        struct unit_thread reader;
+        cr_assert(unit_thread_start(&reader, 0, close_when_cancelled, cursor));
+        aether_cursor_cancel(cursor);
+        expect_fine(unit_thread_join(&reader));
+    }
+    aether_buffer_destroy(buffer);
+    cr_assert(unit_memory_is_balanced());
+}
