@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/fail.h"
 #include "base/futex.h"
+#include "base/probe.h"
 #include "buffer/gate.h"
 
 /* ---------------------------------------------------------------------------------------------------------- following */
@@ -234,6 +235,7 @@ static aether_status lag(struct aether_cursor *cursor, uint64_t items, uint64_t 
     cursor->all_missed_items += items;
     cursor->all_missed_events += events;
     cursor->lags++;
+    AE_PROBE2(lap, cursor, items);
     return AETHER_LAGGED;
 }
 
