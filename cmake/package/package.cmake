@@ -22,8 +22,9 @@ set(development libaether-dev)
 
 # The first line of a description is its summary; cpack shall put none before it.
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "")
-set(about "One writer appends events, any number of readers follow at their own pace, without
-locks and without a fixed length; memory is what the slowest reader has not read.")
+set(about "One writer appends events, any number of readers follow at their own pace,
+without locks and without a fixed length; memory is what the slowest reader
+has not read.")
 
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_NAME ${runtime})
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_SECTION libs)
