@@ -1,21 +1,22 @@
-# What `cmake --install` leaves behind: headers, both libraries, the CMake package, the pkg-config file.
+# What `cmake --install` leaves behind: headers, both libraries, the CMake package, the pkg-config file. The components are
+# what packages are made of: what a program needs to run, and what it needs to be built.
 include(CMakePackageConfigHelpers)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/aether)
 
 # One export set per library: the static one needs liburcu's development files in the program's build, the shared one does not.
-install(TARGETS aether-core EXPORT aether-core)
-install(TARGETS aether-core-static EXPORT aether-core_static)
-install(DIRECTORY include/aether DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
-install(EXPORT aether-core NAMESPACE aether:: DESTINATION ${package_dir})
-install(EXPORT aether-core_static NAMESPACE aether:: DESTINATION ${package_dir})
+install(TARGETS aether-core EXPORT aether-core LIBRARY COMPONENT runtime NAMELINK_COMPONENT development)
+install(TARGETS aether-core-static EXPORT aether-core_static ARCHIVE COMPONENT development)
+install(DIRECTORY include/aether DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development FILES_MATCHING PATTERN "*.h")
+install(EXPORT aether-core NAMESPACE aether:: DESTINATION ${package_dir} COMPONENT development)
+install(EXPORT aether-core_static NAMESPACE aether:: DESTINATION ${package_dir} COMPONENT development)
 
 configure_package_config_file(cmake/aetherConfig.cmake.in aetherConfig.cmake INSTALL_DESTINATION ${package_dir}
     NO_SET_AND_CHECK_MACRO)
 # Before 1.0 a minor version may break what an older one promised.
 write_basic_package_version_file(aetherConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/aetherConfig.cmake ${CMAKE_CURRENT_BINARY_DIR}/aetherConfigVersion.cmake
-    DESTINATION ${package_dir})
+    DESTINATION ${package_dir} COMPONENT development)
 
 # Paths relative to the .pc file, where the directories allow it: the tree may be moved after it was installed.
 file(RELATIVE_PATH pc_prefix /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
@@ -28,4 +29,4 @@ if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}" OR IS_ABSOLUTE "${CMAKE_INSTALL_INCLUDE
     set(pc_includedir ${CMAKE_INSTALL_FULL_INCLUDEDIR})
 endif()
 configure_file(cmake/aether-core.pc.in aether-core.pc @ONLY)
-install(FILES ${CMAKE_CURRENT_BINARY_DIR}/aether-core.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/aether-core.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT development)

@@ -62,7 +62,7 @@ typedef struct aether_cursor aether_cursor; /* a reader's place */
 /* --------------------------------------------------------------------------------------------- creating, destroying */
 
 /* The largest payload of an item, in bytes, and the largest batch: what its items take, with 8 bytes and padding each. */
-#define AETHER_ITEM_MAX ((size_t)0x1ffffff0)
+#define AETHER_ITEM_MAX ((size_t)0x1fffffe0)
 #define AETHER_BATCH_MAX ((size_t)0x40000000)
 
 /* What happens at a cursor's limit. */

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/fail.h"
 #include "base/futex.h"
+#include "base/probe.h"
 #include "buffer/buffer.h"
 #include "buffer/copy.h"
 #include "buffer/gate.h"
@@ -43,6 +44,7 @@ void ae_writer_leave(struct aether_buffer *buffer)
 void aether_inline_wake(aether_buffer *buffer, void *slot)
 {
     uint32_t *gate = ae_slot_gate(slot);
+    AE_PROBE2(wake, buffer, slot);
     AE_STORE(R1_COUNT, &buffer->wakes, buffer->wakes + 1, relaxed); /* R1: a figure */
     /* E3: pairs with E3_GATE: who sees "closed" sees the word, and never sleeps here again. */
     uint32_t marks = AE_EXCHANGE(E3_CLOSE, gate, AE_GATE_CLOSED, seq_cst);
@@ -181,6 +183,7 @@ static void roll(struct aether_buffer *buffer, struct segment *segment)
     buffer->writing = segment;
     /* E7: pairs with E7_LOAD; after the ROLL, so that who opens here saw nothing early. Sequentially consistent for E13. */
     AE_STORE(E7_CURRENT, &buffer->current, segment, seq_cst);
+    AE_PROBE2(roll, buffer, ae_segment_size(segment->room));
     ae_chain_drop(before);
 }
 

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/fail.h"
 #include "base/futex.h"
+#include "base/probe.h"
 #include "buffer/gate.h"
 
 /* ---------------------------------------------------------------------------------------------------------- following */
@@ -173,6 +174,14 @@ static bool go_to_oldest(const struct aether_cursor *cursor, struct crossing *cr
     return true;
 }
 
+/* Is more than the cursor's limit published from the segment's start to `rolled`? Both count on through the end of 64 bits.
+ */
+static bool is_beyond(const struct aether_cursor *cursor, uint64_t rolled, const struct segment *segment)
+{
+    int64_t behind = (int64_t)(rolled - segment->offset);
+    return behind > 0 && (uint64_t)behind > cursor->limit.bytes;
+}
+
 /*
  * Past the cursor's own limit, which may be smaller than the window: forward along live links to the first segment inside.
  * Its user stays what it is.
@@ -183,12 +192,12 @@ static void skip_beyond_limit(const struct aether_cursor *cursor, struct crossin
         struct segment *here = crossing->to;
         /* E14: pairs with the store at rolls: links that lead to segments before that many bytes are published. */
         uint64_t rolled = AE_LOAD(E14_ROLLED, &here->owner->rolled_bytes, acquire);
-        if (rolled - here->offset <= cursor->limit.bytes || rolled < here->offset)
+        if (!is_beyond(cursor, rolled, here))
             return;
         struct segment *next = pin_next(here);
         if (next == NULL)
             return;
-        if (next->owner != here->owner || next->offset > rolled || rolled - next->offset <= cursor->limit.bytes) {
+        if (next->owner != here->owner || !is_beyond(cursor, rolled, next)) {
             ae_pin_drop(next);
             return;
         }
@@ -269,6 +278,7 @@ static aether_status lag(struct aether_cursor *cursor, uint64_t items, uint64_t 
     cursor->all_missed_items += items;
     cursor->all_missed_events += events;
     cursor->lags++;
+    AE_PROBE2(lap, cursor, items);
     return AETHER_LAGGED;
 }
 

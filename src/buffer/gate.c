@@ -17,6 +17,7 @@
 #include "base/barrier.h"
 #include "base/clock.h"
 #include "base/futex.h"
+#include "base/probe.h"
 #include "buffer/poller.h"
 
 enum { LONGEST_PAUSE = 32 }; /* times a pause of about 20 ns */
@@ -139,10 +140,12 @@ static void sleep_at(struct aether_cursor *cursor, uint32_t *gate, uint32_t seen
 static bool sleep_once(struct aether_cursor *cursor, uint32_t *gate, uint32_t seen, int64_t deadline)
 {
     int64_t asleep = ae_clock.now();
+    AE_PROBE2(sleep, cursor, 1);
     sleep_at(cursor, gate, seen, deadline);
     bool found = is_there(cursor);
     if (found)
         ae_futex.wake(gate, AE_WAKES, AE_FUTEX_ALL); /* the duty */
+    AE_PROBE2(sleep, cursor, 0);
     learn(cursor, found, ae_clock.now() - asleep);
     return found;
 }

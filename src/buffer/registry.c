@@ -122,6 +122,12 @@ void ae_registry_note(struct registry_node *node)
         AE_STORE(R1_NUMBER, &node->thread, this_thread(), relaxed);  /* R1 */
 }
 
+/* Is as much read as the writer wants, 0: whatever it is? Both count on through the end of 64 bits. */
+static bool is_enough(uint64_t read, uint64_t wanted)
+{
+    return wanted == 0 || (int64_t)(read - wanted) >= 0;
+}
+
 void ae_registry_tell(struct aether_buffer *buffer, struct registry_node *node, uint64_t bytes, uint64_t items)
 {
     ae_registry_note(node);
@@ -138,7 +144,7 @@ void ae_registry_tell(struct aether_buffer *buffer, struct registry_node *node, 
         waits = AE_LOAD(E15_WAITS, &buffer->waits, seq_cst);
     }
     /* E15, relaxed: an older one is smaller, which costs a wake-up and loses none. */
-    if (AE_UNLIKELY(waits != 0) && bytes >= AE_LOAD(E15_WAITS, &node->wanted, relaxed))
+    if (AE_UNLIKELY(waits != 0) && is_enough(bytes, AE_LOAD(E15_WAITS, &node->wanted, relaxed)))
         ae_registry_wake(buffer);
 }
 
@@ -195,7 +201,7 @@ static uint64_t slack(uint64_t limit, uint64_t more)
  */
 static bool is_waited_for(const struct registry_node *node, uint64_t read)
 {
-    return AE_LOAD(E15_WAITS, &node->wanted, relaxed) > read; /* E15, relaxed: the writer's own store */
+    return !is_enough(read, AE_LOAD(E15_WAITS, &node->wanted, relaxed)); /* E15, relaxed: the writer's own store */
 }
 
 /*

@@ -1,7 +1,7 @@
 /*
- * Splices from cursors that may be lapped, into a buffer that laps. One writer goes through live streams, each of which ends,
- * is destroyed, or continues in the next one. Others make snapshots: short streams that are spliced to the live one at a
- * cursor which may be lapped, or may not. Readers with and without a limit open any of them at any moment, read slowly or
+ * Splices from cursors that may be lapped, into a buffer that laps. One writer goes through live streams, each of which
+ * ends, is destroyed, or continues in the next one. Others make snapshots: short streams that are spliced to the live one at
+ * a cursor which may be lapped, or may not. Readers with and without a limit open any of them at any moment, read slowly or
  * fast, cross while the live stream laps and while either handle is destroyed, and check their sums in each stream that
  * they come through (common/stress_follow.h). That readers which may be lapped cross into a buffer that is closed is rare,
  * and forced: the live stream is destroyed while a splice without a limit leads to it.
@@ -28,7 +28,7 @@ struct shared {
 static struct shared *board[MAKERS + 1]; /* what may be opened: snapshots, and the live stream */
 static pthread_mutex_t board_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct stress_memory memory;
-static uint64_t over; /* atomic */
+static uint64_t over;                                                                                /* atomic */
 static uint64_t sessions, snapshots, pinned_splices, into_closed, unlimited_lags, behind_lags, dups; /* atomic */
 static uint64_t items, lives;
 

@@ -284,7 +284,8 @@ TEST_ALL_WAYS(buffer_cancel, BUF4_cancels_lose_no_item)
     aether_buffer_destroy(buffer);
 }
 
-/* ------------------------------------------------------------------------------------------------- cancelled, then closed */
+/* ------------------------------------------------------------------------------------------------- cancelled, then closed
+ */
 
 static const char *close_when_cancelled(void *user)
 {
