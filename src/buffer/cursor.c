@@ -468,6 +468,11 @@ uint64_t ae_cursor_extra(const struct aether_cursor *cursor)
     const struct segment *segment = cursor->segment;
     uint64_t behind = segment->extra_before;
     const unsigned char *at = segment->memory;
+    /* E9: pairs with E9_FILLED: `extra` has all items below it, and the newest perhaps not yet. */
+    uint64_t counted = ae_filled_bytes(AE_LOAD(E9_LOAD, &segment->filled, acquire));
+    /* E9: pairs with E9_EXTRA. */
+    if (AE_LOAD(E9_LOAD, &segment->extra, acquire) == 0 && cursor->head.at <= at + counted)
+        return behind;
     while (at < cursor->head.at) {
         uint32_t word = AE_LOAD(E1_READ, ae_slot_word(at), acquire); /* E1: pairs with E1_PUBLISH */
         behind += ae_extra_of(at, word);

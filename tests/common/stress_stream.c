@@ -215,6 +215,8 @@ static aether_status put_reserved(struct stress_stream *stream, uint64_t number,
                                   struct stress_random *random)
 {
     uint32_t more = stress_one_in(random, 2) ? 0 : stress_below(random, stress_one_in(random, 8) ? stream->segment : 100);
+    if (!commit && stress_one_in(random, 2))
+        more = stress_below(random, stream->segment + stream->segment / 2); /* in a segment of its own */
     if (stream->heavy != 0 && shape.size + more + REFERENCE_STEP > stream->heavy)
         more = 0; /* no limit would admit it */
     aether_payload payload = {.size = shape.size + more, .events = shape.events};

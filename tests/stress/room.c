@@ -54,11 +54,21 @@ static uint64_t choose_limit(const struct round *round, struct stress_random *ra
     return stress_one_in(random, 2) ? least : stress_follow_limit(&round->stream, random);
 }
 
+/* Until the writer has returned from the call that it is inside. */
+static void await_writer(const struct round *round)
+{
+    uint64_t call = stress_watch_call(&round->writer);
+    while (call != 0 && stress_watch_call(&round->writer) == call && stress_get(&round->over) == 0)
+        stress_nap(20000);
+}
+
 static void pause_a_while(struct reader *reader)
 {
     uint64_t awaited = stress_get(&reader->awaited);
     if (awaited != NOT_AWAITED)
         stress_set(&reader->awaited, PAUSES);
+    if (reader->round->flavour == CANCELLED && stress_one_in(&reader->random, 2))
+        await_writer(reader->round); /* a reader that reads on would hide a cancellation that is lost */
     stress_nap(stress_below(&reader->random, stress_one_in(&reader->random, 8) ? 3000000 : 100000));
     stress_set(&reader->awaited, awaited);
 }
@@ -172,6 +182,8 @@ static void *visit_often(void *argument)
         else if (!first && round->refuses && stress_one_in(&reader->random, 2))
             policy = AETHER_REFUSE;
         visit(reader, policy, steady);
+        if (stress_one_in(&reader->random, 2))
+            await_writer(round); /* the next session would hide a wake-up that is lost */
     } while (stress_get(&round->over) == 0);
     return NULL;
 }
