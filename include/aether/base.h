@@ -76,7 +76,7 @@ AETHER_API AETHER_CHECKED bool aether_status_is_final(aether_status status);
 
 /*
  * The calling thread's last failure as text for people, with what was wrong and where: "aether_append: size 600000000 is
- * over the limit of 536870896 bytes". Never NULL, "" where nothing has failed yet. Valid until this thread's next call into
+ * over the limit of 536870880 bytes". Never NULL, "" where nothing has failed yet. Valid until this thread's next call into
  * the library.
  */
 AETHER_API const char *aether_error(void);

@@ -81,9 +81,12 @@ aether_status ae_measure(const struct batch *batch, uint64_t newest, struct meas
         measure->bytes += ae_step(size_of(&payload, indexed));
         measure->weight += is_reference(&payload) ? payload.size : 0;
         newest = index;
-        if (measure->bytes > AETHER_BATCH_MAX || measure->weight > WEIGHT_MOST)
-            return ae_fail(AETHER_TOO_LARGE, "%s: a batch of more than %zu bytes, or too many by reference, at item %zu",
-                           batch->call, AETHER_BATCH_MAX, number);
+        if (measure->bytes > AETHER_BATCH_MAX)
+            return ae_fail(AETHER_TOO_LARGE, "%s: a batch of more than %zu bytes, at item %zu", batch->call,
+                           AETHER_BATCH_MAX, number);
+        if (measure->weight > WEIGHT_MOST)
+            return ae_fail(AETHER_TOO_LARGE, "%s: a batch of more than 2^62 bytes by reference, at item %zu", batch->call,
+                           number);
     }
     return AETHER_OK;
 }

@@ -89,7 +89,7 @@ TEST(buffer_invalid, D8_a_size_over_the_limit_is_refused_before_anything_is_read
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         aether_payload batch[] = {{.data = "small", .size = 5}, {.data = "x", .size = sizes[i]}};
         expect_refused(AETHER_TOO_LARGE, "aether_append: size", aether_append(buffer, "x", sizes[i]));
-        expect_refused(AETHER_TOO_LARGE, "over the limit of 536870896 bytes", aether_append_at(buffer, 9, "x", sizes[i]));
+        expect_refused(AETHER_TOO_LARGE, "over the limit of 536870880 bytes", aether_append_at(buffer, 9, "x", sizes[i]));
         expect_refused(AETHER_TOO_LARGE, "of item 1", aether_append_batch(buffer, batch, 2));
         ae_buffer_check(buffer);
     }

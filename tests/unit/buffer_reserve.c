@@ -288,7 +288,7 @@ TEST(buffer_reserve, D8_a_size_over_the_limit_is_refused)
 {
     aether_buffer *buffer = unit_buffer();
     void *data = buffer;
-    expect_refused(AETHER_TOO_LARGE, "aether_reserve: size 536870897 of item 0 is over the limit of 536870896 bytes",
+    expect_refused(AETHER_TOO_LARGE, "aether_reserve: size 536870881 of item 0 is over the limit of 536870880 bytes",
                    aether_reserve(buffer, AETHER_ITEM_MAX + 1, &data));
     expect_status(AETHER_TOO_LARGE, aether_reserve(buffer, SIZE_MAX, &data));
     expect_status(AETHER_TOO_LARGE,
