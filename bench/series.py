@@ -152,6 +152,9 @@ def other_series(quick):
                      {"writer_calls": "calls"})
     yield Series("wake", "wake", program("wake", samples=500 if quick else 2000),
                  {key: "ns" for key in ("aether_p50_ns", "aether_p99_ns", "futex_p50_ns", "futex_p99_ns")})
+    yield Series("crowd", "crowd", program("crowd", samples=100 if quick else 400),
+                 {f"{lane}_{quantile}_ns": "ns" for lane in ("aether", "futex", "condition")
+                  for quantile in ("p50", "p99", "p999")})
     for then in ("again", "stay"):
         yield Series("herd", f"herd then={then}", program("herd", then=then, rounds=5 if quick else 15),
                      {f"{who}_p50_ns": "ns" for who in ("one_inside", "many_inside", "bare_inside", "many_first",
