@@ -1,10 +1,10 @@
 /*
  * How long does it take from publishing until readers run, when there are several times more of them than processors?
  *
- * Three lanes in one program, each with --readers sleeping threads that one message wakes: a buffer with aether_cursor_next(),
- * a bare futex whose wake wakes all, and a condition variable that is broadcast. All threads may run on every processor. Each
- * reader takes the time first thing when it runs; the writer waits --gap-us after the last of them, so that they sleep again.
- * The lanes alternate in blocks, in the other order every other time.
+ * Three lanes in one program, each with --readers sleeping threads that one message wakes: a buffer with
+ * aether_cursor_next(), a bare futex whose wake wakes all, and a condition variable that is broadcast. All threads may run
+ * on every processor. Each reader takes the time first thing when it runs; the writer waits --gap-us after the last of them,
+ * so that they sleep again. The lanes alternate in blocks, in the other order every other time.
  */
 #include <limits.h>
 #include <linux/futex.h>

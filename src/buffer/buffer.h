@@ -46,7 +46,6 @@ struct aether_buffer {
     uint32_t room;     /* of the next new segment, without its header */
     bool ended;
     bool may_inline; /* const: the inline way is allowed at all */
-    struct reservation reservation;
 
     /* Shared. */
     _Alignas(AE_LINE) struct segment *current; /* atomic: E7 */
@@ -92,6 +91,7 @@ struct aether_buffer {
     int64_t retain_ns;
     struct aether_buffer *target; /* atomic: E14; where a splice leads, with a reference; lock: ae_process_lock() */
     struct ae_fork_node fork;
+    struct reservation reservation; /* guard: the writer; last, because it is rarely touched */
 };
 
 _Static_assert(offsetof(struct aether_buffer, head) == 0, "the inline way finds the writer's head first");
