@@ -256,8 +256,7 @@ static void publish(struct aether_buffer *buffer, const struct layout *layout, s
         publish_next(buffer, layout, count);
 }
 
-/* What no writing call may find. */
-static aether_status refuse_writing(const struct aether_buffer *buffer, const char *call)
+aether_status ae_writer_refuse(const struct aether_buffer *buffer, const char *call)
 {
     if (buffer->reservation.active)
         return ae_fail(AETHER_BUSY, "%s: a reservation is neither committed nor abandoned", call);
@@ -268,7 +267,7 @@ static aether_status refuse_writing(const struct aether_buffer *buffer, const ch
 
 static aether_status append_entered(struct aether_buffer *buffer, const struct batch *batch)
 {
-    aether_status status = refuse_writing(buffer, batch->call);
+    aether_status status = ae_writer_refuse(buffer, batch->call);
     if (status != AETHER_OK || batch->count == 0)
         return status;
     struct layout layout;
@@ -308,7 +307,7 @@ static __attribute__((noinline)) aether_status append_one(aether_buffer *buffer,
 static aether_status reserve_entered(struct aether_buffer *buffer, const struct batch *batch, void **data)
 {
     struct reservation *reservation = &buffer->reservation;
-    aether_status status = refuse_writing(buffer, batch->call);
+    aether_status status = ae_writer_refuse(buffer, batch->call);
     if (status != AETHER_OK)
         return status;
     struct layout layout;
@@ -404,7 +403,7 @@ aether_status aether_abandon(aether_buffer *buffer)
 static aether_status trim_entered(struct aether_buffer *buffer, const char *call)
 {
     static const struct measure nothing = {0, 0};
-    aether_status status = refuse_writing(buffer, call);
+    aether_status status = ae_writer_refuse(buffer, call);
     if (status != AETHER_OK)
         return status;
     if (buffer->head.filled != 0) {
@@ -508,7 +507,7 @@ aether_status aether_buffer_end(aether_buffer *buffer, aether_status reason)
     aether_status status = ae_writer_begin(buffer, call);
     if (status != AETHER_OK)
         return status;
-    status = refuse_writing(buffer, call);
+    status = ae_writer_refuse(buffer, call);
     if (status == AETHER_OK)
         ae_writer_finish(buffer, ae_word(reason == AETHER_OK ? AETHER_ENDED : (uint64_t)reason, AETHER_KIND_FINAL));
     ae_writer_leave(buffer);

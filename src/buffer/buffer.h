@@ -184,6 +184,9 @@ void ae_writer_leave(struct aether_buffer *buffer);
 /* append.c: ae_buffer_refuse(), then ae_writer_enter(). */
 AETHER_CHECKED aether_status ae_writer_begin(struct aether_buffer *buffer, const char *call);
 
+/* append.c: what no writing call may find: AETHER_BUSY during a reservation, AETHER_ENDED. */
+AETHER_CHECKED aether_status ae_writer_refuse(const struct aether_buffer *buffer, const char *call);
+
 /* append.c: gives a reservation up, if there is one. */
 void ae_writer_abandon(struct aether_buffer *buffer);
 

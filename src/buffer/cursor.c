@@ -226,7 +226,7 @@ uint64_t ae_weight_before(const struct segment *segment, const unsigned char *at
  * How much the cursor has read: exactly, since the writer may wait for the last byte. segment->weight will not do, because
  * an item is counted there after it is published.
  */
-static uint64_t bytes_read(const struct aether_cursor *cursor)
+uint64_t ae_cursor_bytes_read(const struct aether_cursor *cursor)
 {
     const struct segment *segment = cursor->segment;
     return segment->offset + (uint64_t)(cursor->head.at - segment->memory) + cursor->weight;
@@ -234,7 +234,7 @@ static uint64_t bytes_read(const struct aether_cursor *cursor)
 
 void ae_cursor_tell_place(struct aether_cursor *cursor)
 {
-    uint64_t bytes = bytes_read(cursor);
+    uint64_t bytes = ae_cursor_bytes_read(cursor);
     if (AE_LOAD(E15_SCAN, &cursor->node->bytes, relaxed) != bytes) /* E15, relaxed: our own store */
         ae_registry_tell(cursor->segment->owner, cursor->node, bytes, cursor->head.number);
 }
@@ -264,7 +264,7 @@ static void arrive(struct aether_cursor *cursor, const struct crossing *crossing
     }
     if (cursor->node != NULL) {
         cursor->weight = ae_weight_before(to, crossing->at);
-        ae_registry_tell(to->owner, cursor->node, bytes_read(cursor), crossing->number);
+        ae_registry_tell(to->owner, cursor->node, ae_cursor_bytes_read(cursor), crossing->number);
     }
     ae_cursor_let_go(from, was_pinned, was_user_of);
 }

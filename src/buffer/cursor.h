@@ -66,6 +66,9 @@ void ae_cursor_let_go(struct segment *segment, bool pinned, struct aether_buffer
 /* The cursor, which has a node, has read all there is: the writer may know. */
 void ae_cursor_tell_place(struct aether_cursor *cursor);
 
+/* How much of its buffer the cursor, which has a node, has read. */
+uint64_t ae_cursor_bytes_read(const struct aether_cursor *cursor);
+
 /* Bytes of payloads by reference before `at`, in a segment that the caller holds. */
 uint64_t ae_weight_before(const struct segment *segment, const unsigned char *at);
 

@@ -32,26 +32,43 @@ static void count_cursor(struct aether_buffer *buffer, uint32_t change)
 
 /* ------------------------------------------------------------------------------------------------------------ settling */
 
+/* A node for `limit` at the cursor's place, in *node; NULL where the limit needs none. */
+static aether_status register_at(struct aether_cursor *cursor, const struct limit *limit, struct registry_node **node,
+                                 const char *call)
+{
+    struct aether_buffer *owner = cursor->segment->owner;
+    *node = NULL;
+    if (AE_LIKELY(!ae_limit_is_registered(limit)))
+        return AETHER_OK;
+    cursor->weight = ae_weight_before(cursor->segment, cursor->head.at);
+    *node = ae_registry_add(owner, limit, ae_cursor_bytes_read(cursor), cursor->head.number);
+    return *node != NULL ? AETHER_OK : ae_fail(AETHER_NO_MEMORY, "%s: no memory for a place in the registry", call);
+}
+
+/* From a count of chain to a pin, where the buffer has users still: else the cursor goes on without its limit. */
+static void pin(struct aether_cursor *cursor)
+{
+    struct segment *segment = cursor->segment;
+    if (!ae_buffer_try_join(segment->owner))
+        return;
+    ae_pin_hold(segment);
+    ae_chain_drop(segment);
+    cursor->pinned = true;
+    cursor->user_of = segment->owner;
+}
+
 aether_status ae_cursor_settle(struct aether_cursor *cursor, const struct place *place)
 {
     struct segment *segment = place->segment;
     struct aether_buffer *owner = segment->owner;
-    if (AE_UNLIKELY(ae_limit_is_registered(&cursor->limit))) {
-        cursor->weight = ae_weight_before(segment, place->at);
-        uint64_t bytes = segment->offset + (uint64_t)(place->at - segment->memory) + cursor->weight;
-        cursor->node = ae_registry_add(owner, &cursor->limit, bytes, place->number);
-        if (cursor->node == NULL)
-            return ae_fail(AETHER_NO_MEMORY, "aether_cursor_open: no memory for a place in the registry");
-    }
-    if (AE_UNLIKELY(cursor->limit.policy == AETHER_LAP) && ae_buffer_try_join(owner)) {
-        ae_pin_hold(segment);
-        ae_chain_drop(segment);
-        cursor->pinned = true;
-        cursor->user_of = owner;
-    }
     cursor->segment = segment;
     cursor->head.at = place->at;
     cursor->head.number = place->number;
+    aether_status status = register_at(cursor, &cursor->limit, &cursor->node, "aether_cursor_open");
+    if (status != AETHER_OK)
+        return status;
+    if (AE_UNLIKELY(cursor->limit.policy == AETHER_LAP))
+        pin(cursor);
     cursor->head.index_base = segment->index_base;
     cursor->last_number = place->number;
     cursor->last_index = place->index;
@@ -244,16 +261,11 @@ aether_cursor *aether_cursor_dup(aether_cursor *cursor)
         return NULL;
     struct segment *segment = cursor->segment;
     twin->limit = cursor->limit;
-    twin->weight = cursor->weight;
-    if (cursor->node != NULL) {
-        uint64_t bytes = segment->offset + (uint64_t)(cursor->head.at - segment->memory) + cursor->weight;
-        twin->node = ae_registry_add(segment->owner, &twin->limit, bytes, cursor->head.number);
-        if (twin->node == NULL) {
-            (void)ae_fail(AETHER_NO_MEMORY, "%s: no memory for a place in the registry", call);
-            ae_cursor_free(twin);
-            return NULL;
-        }
+    if (register_at(cursor, &twin->limit, &twin->node, call) != AETHER_OK) {
+        ae_cursor_free(twin);
+        return NULL;
     }
+    twin->weight = cursor->weight;
     if (cursor->pinned)
         ae_pin_hold(segment);
     else
@@ -283,11 +295,8 @@ aether_cursor *aether_cursor_dup(aether_cursor *cursor)
 static void hold_for(struct aether_cursor *cursor, int32_t policy)
 {
     struct segment *segment = cursor->segment;
-    if (policy == AETHER_LAP && !cursor->pinned && ae_buffer_try_join(segment->owner)) {
-        ae_pin_hold(segment);
-        ae_chain_drop(segment);
-        cursor->pinned = true;
-        cursor->user_of = segment->owner;
+    if (policy == AETHER_LAP && !cursor->pinned) {
+        pin(cursor);
     } else if (policy != AETHER_LAP && cursor->pinned && ae_chain_take(segment)) {
         struct aether_buffer *user_of = cursor->user_of;
         cursor->pinned = false;
@@ -308,14 +317,10 @@ aether_status aether_cursor_set_limit(aether_cursor *cursor, aether_on_limit on_
     status = complete(segment->owner, &options, &limit, call);
     if (status != AETHER_OK)
         return status;
-    struct registry_node *node = NULL;
-    if (ae_limit_is_registered(&limit)) {
-        cursor->weight = ae_weight_before(segment, cursor->head.at);
-        uint64_t bytes = segment->offset + (uint64_t)(cursor->head.at - segment->memory) + cursor->weight;
-        node = ae_registry_add(segment->owner, &limit, bytes, cursor->head.number);
-        if (node == NULL)
-            return ae_fail(AETHER_NO_MEMORY, "%s: no memory for a place in the registry", call);
-    }
+    struct registry_node *node;
+    status = register_at(cursor, &limit, &node, call);
+    if (status != AETHER_OK)
+        return status;
     if (cursor->node != NULL)
         ae_registry_remove(segment->owner, cursor->node);
     cursor->node = node;

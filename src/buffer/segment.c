@@ -88,6 +88,15 @@ static void collect_spares(struct aether_buffer *buffer)
     buffer->mine = freed;
 }
 
+/* Spares, linked by free_next, hold no reference; what waits for its grace period does. */
+static void give_back_spares(struct aether_buffer *buffer, struct segment *list)
+{
+    for (struct segment *segment = list; segment != NULL; segment = segment->free_next)
+        ae_buffer_hold(buffer); /* until it is free */
+    if (list != NULL)
+        ae_segments_give_back(list);
+}
+
 /*
  * Sets the spares aside that are too small for what the buffer needs by now, or far too large. They wait until there is a
  * largest segment's worth of them, so that growing up alone never calls liburcu, and then go back to the allocator.
@@ -105,10 +114,8 @@ static void outgrow_spares(struct aether_buffer *buffer)
     }
     if (buffer->outgrown_bytes < ae_segment_size(buffer->largest_room))
         return;
-    for (segment = buffer->outgrown; segment != NULL; segment = segment->free_next)
-        ae_buffer_hold(buffer);                                         /* until it is free */
     AE_SUB(R1_COUNT, &buffer->cached, buffer->outgrown_bytes, relaxed); /* R1: a figure */
-    ae_segments_give_back(buffer->outgrown);
+    give_back_spares(buffer, buffer->outgrown);
     buffer->outgrown = NULL;
     buffer->outgrown_bytes = 0;
 }
@@ -177,10 +184,7 @@ void ae_segments_trim(struct aether_buffer *buffer)
         segment->free_next = list;
         list = segment;
     }
-    for (segment = list; segment != NULL; segment = segment->free_next)
-        ae_buffer_hold(buffer); /* until it is free */
-    if (list != NULL)
-        ae_segments_give_back(list);
+    give_back_spares(buffer, list);
 }
 
 void ae_segments_free(const aether_allocator *allocator, struct segment *list)

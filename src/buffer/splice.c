@@ -38,13 +38,12 @@ static aether_status set_target(struct aether_buffer *buffer, const struct aethe
 static aether_status splice(struct aether_buffer *buffer, struct aether_cursor *at)
 {
     static const char call[] = "aether_buffer_splice";
-    if (buffer->reservation.active)
-        return ae_fail(AETHER_BUSY, "%s: a reservation is neither committed nor abandoned", call);
-    if (buffer->ended)
-        return ae_fail(AETHER_ENDED, "%s: the buffer was ended or spliced before", call);
+    aether_status status = ae_writer_refuse(buffer, call);
+    if (status != AETHER_OK)
+        return status;
     if (at->adrift || (at->pinned && at->user_of == NULL))
         return ae_fail(AETHER_CLOSED, "%s: what follows the cursor is gone", call);
-    aether_status status = set_target(buffer, at);
+    status = set_target(buffer, at);
     if (status != AETHER_OK)
         return status;
     /* E14: pairs with E14_RAISE: who opens here meanwhile raises the target itself, or is seen. */
