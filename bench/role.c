@@ -4,7 +4,8 @@
  * Each lane has one shared thing that all threads change in turn: a count, and --lines cache lines. The lanes: the role, as
  * the bus uses it; a pthread mutex; a spin lock that looks before it takes, with back-off; an MCS lock, whose waiters spin
  * on a word of their own and take turns. Rounds of --ms go through all lanes, in the other order every other time; the
- * medians are reported. `least` is the share of the thread that got the least, in percent of an equal one.
+ * medians are reported. `least` is the share of the thread that got the least, in percent of an equal one; the first request
+ * of each burst of 64 is timed, and p50 and p99 are of those.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -12,7 +13,7 @@
 #include "bus/role.h"
 #include "common.h"
 
-enum { THREADS_MOST = 64, LINES_MOST = 16, ROUNDS_MOST = 99, BURST = 64, SPINS = 1000 };
+enum { THREADS_MOST = 64, SAMPLES = 1 << 14, LINES_MOST = 16, ROUNDS_MOST = 99, BURST = 64, SPINS = 1000 };
 
 static int64_t thread_count = 2, rounds = 9, round_ms = 100, line_count = 0;
 static bool unpinned;
@@ -114,15 +115,28 @@ static void do_mcs(uint64_t value)
     atomic_store_explicit(&next->waits, 0, memory_order_release);
 }
 
+struct worker {
+    pthread_t thread;
+    const struct lane *lane;
+    int processor;
+    uint64_t done;
+    uint64_t samples; /* of which the last ones are kept */
+    uint64_t sample_ns[SAMPLES];
+};
+
 /* A loop for each lane, so that its call can be inlined. */
 #define LOOP(name)                                                                                                          \
-    static uint64_t loop_##name(void)                                                                                       \
+    static void loop_##name(struct worker *worker)                                                                          \
     {                                                                                                                       \
         uint64_t done = 0;                                                                                                  \
-        for (; !atomic_load_explicit(&shared.stop, memory_order_relaxed); done += BURST)                                    \
-            for (int i = 0; i < BURST; i++)                                                                                 \
+        for (; !atomic_load_explicit(&shared.stop, memory_order_relaxed); done += BURST) {                                  \
+            uint64_t begin_ns = bench_now_ns();                                                                             \
+            do_##name(1);                                                                                                   \
+            worker->sample_ns[worker->samples++ % SAMPLES] = bench_now_ns() - begin_ns;                                     \
+            for (int i = 1; i < BURST; i++)                                                                                 \
                 do_##name(1);                                                                                               \
-        return done;                                                                                                        \
+        }                                                                                                                   \
+        worker->done = done;                                                                                                \
     }
 LOOP(role)
 LOOP(mutex)
@@ -131,7 +145,7 @@ LOOP(mcs)
 
 static const struct lane {
     const char *name;
-    uint64_t (*loop)(void);
+    void (*loop)(struct worker *worker);
 } lanes[] = {{"role", loop_role}, {"mutex", loop_mutex}, {"spin", loop_spin}, {"mcs", loop_mcs}};
 
 enum { LANES = sizeof lanes / sizeof lanes[0] };
@@ -139,14 +153,7 @@ enum { LANES = sizeof lanes / sizeof lanes[0] };
 /* ------------------------------------------------------------------------------------------------------------ rounds */
 
 /* In thousands a second, and in percent. */
-static uint64_t rates[LANES][ROUNDS_MOST], leasts[LANES][ROUNDS_MOST];
-
-struct worker {
-    pthread_t thread;
-    const struct lane *lane;
-    int processor;
-    uint64_t done;
-};
+static uint64_t rates[LANES][ROUNDS_MOST], leasts[LANES][ROUNDS_MOST], p50s[LANES][ROUNDS_MOST], p99s[LANES][ROUNDS_MOST];
 
 static pthread_barrier_t start;
 
@@ -156,17 +163,21 @@ static void *run(void *argument)
     if (!unpinned)
         bench_pin(worker->processor);
     pthread_barrier_wait(&start);
-    worker->done = worker->lane->loop();
+    worker->lane->loop(worker);
     return NULL;
 }
 
 static void play(int lane, int64_t round)
 {
     static struct worker workers[THREADS_MOST];
+    static uint64_t all_ns[THREADS_MOST * SAMPLES];
+    size_t samples = 0;
     atomic_store(&shared.stop, false);
     shared.work.count = 0;
     for (int64_t i = 0; i < thread_count; i++) {
-        workers[i] = (struct worker){.lane = &lanes[lane], .processor = (int)(i % 2)};
+        workers[i].lane = &lanes[lane];
+        workers[i].processor = (int)(i % 2);
+        workers[i].samples = 0;
         if (pthread_create(&workers[i].thread, NULL, run, &workers[i]) != 0)
             bench_fail("cannot start a thread");
     }
@@ -180,12 +191,16 @@ static void play(int lane, int64_t round)
         pthread_join(workers[i].thread, NULL);
         done += workers[i].done;
         least = workers[i].done < least ? workers[i].done : least;
+        for (uint64_t k = 0; k < workers[i].samples && k < SAMPLES; k++)
+            all_ns[samples++] = workers[i].sample_ns[k];
     }
     uint64_t took_ns = bench_now_ns() - begin_ns;
     if (done != shared.work.count)
         bench_fail("%s: %llu were done, %llu are counted", lanes[lane].name, (unsigned long long)done,
                    (unsigned long long)shared.work.count);
     rates[lane][round] = done * 1000000 / took_ns;
+    p50s[lane][round] = bench_quantile(all_ns, samples, 0.5);
+    p99s[lane][round] = bench_quantile(all_ns, samples, 0.99);
     leasts[lane][round] = done == 0 ? 0 : least * (uint64_t)thread_count * 100 / done;
 }
 
@@ -196,6 +211,10 @@ static void report(int lane)
     bench_real(key, (double)bench_quantile(rates[lane], (size_t)rounds, 0.5) / 1000);
     snprintf(key, sizeof key, "%s_least", lanes[lane].name);
     bench_count(key, bench_quantile(leasts[lane], (size_t)rounds, 0.5));
+    snprintf(key, sizeof key, "%s_p50_ns", lanes[lane].name);
+    bench_count(key, bench_quantile(p50s[lane], (size_t)rounds, 0.5));
+    snprintf(key, sizeof key, "%s_p99_ns", lanes[lane].name);
+    bench_count(key, bench_quantile(p99s[lane], (size_t)rounds, 0.5));
 }
 
 int main(int argc, char **argv)
