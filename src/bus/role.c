@@ -223,7 +223,7 @@ static bool spin(struct ae_role *role, const struct ae_request *request)
     int32_t patience = AE_LOAD(P5_COUNT, &role->patience, relaxed); /* P5 */
     int32_t pause = 1, looks = 0;
     for (int32_t waited = 0; waited < patience; waited += pause) {
-        if (!is_queued(state_of(request)) || (looks++ % HELD_EVERY == 0 && is_free(role)))
+        if (!is_queued(state_of(request)) || (++looks % HELD_EVERY == 0 && is_free(role)))
             return true;
         for (int32_t i = 0; i < pause; i++)
             ae_relax();
@@ -236,8 +236,8 @@ static bool spin(struct ae_role *role, const struct ae_request *request)
 /* "Asleep" or not, for the same state otherwise. False: the state has changed. */
 static bool mark(struct ae_request *request, uint32_t from, uint32_t to)
 {
-    /* P4: pairs with P4_TELL, P4_HAND_OVER and P4_FINISH: who changes the state finds the mark and wakes. */
-    return AE_CAS(P4_SLEEP, &request->state, &from, to, seq_cst, acquire) || from == to;
+    /* P4: who changes the state finds the mark and wakes. Failing pairs with P4_TELL, P4_HAND_OVER and P4_FINISH. */
+    return AE_CAS(P4_SLEEP, &request->state, &from, to, acquire, acquire) || from == to;
 }
 
 /* Sleeps once, until the state changes, unless the role is free. */
@@ -258,6 +258,8 @@ static void sleep_queued(struct ae_role *role, struct ae_request *request)
 /* The thread holds the role, taken or handed over, and its request may be queued still. */
 static void serve_as_owner(struct ae_role *role, struct ae_request *request)
 {
+    if (AE_DEBUG)
+        ae_role_note_holder(role);
     if (state_of(request) < AE_REQUEST_KEPT)
         AE_STORE(P4_OWN, &request->state, AE_REQUEST_QUEUED, relaxed); /* P4, relaxed: the holder's alone */
     serve(role, request);
@@ -271,13 +273,8 @@ static void await_performed(struct ae_role *role, struct ae_request *request)
         if (!spin(role, request))
             sleep_queued(role, request);
         state = state_of(request);
-        if (state == AE_REQUEST_HOLDER) {
-            if (AE_DEBUG)
-                ae_role_note_holder(role);
+        if (state == AE_REQUEST_HOLDER || (is_queued(state) && is_free(role) && ae_role_try_take(role)))
             serve_as_owner(role, request);
-        } else if (is_queued(state) && is_free(role) && ae_role_try_take(role)) {
-            serve_as_owner(role, request);
-        }
     } while (state_of(request) < AE_REQUEST_KEPT);
 }
 

@@ -3,8 +3,11 @@
  * without a deadline, withdraw, finish what others have kept; quick work and slow, few threads and more than one holder's
  * share. All that is changed under the role is plain, so that the thread sanitizer sees an order that is missing; counts are
  * exact, each thread's requests are performed in its order, and a request's memory is spoilt as soon as it is the owner's
- * again. A dedicated thread finishes what is kept, until the last of the others is done; the watchdog tells who sleeps on.
+ * again. A thread of its own finishes what is kept, until the last of the others is done; the watchdog tells who sleeps on.
+ * Every other round goes in step instead: everybody asks once and waits until all have been answered, so that nobody who
+ * comes later helps one that was forgotten.
  */
+#include <sched.h>
 #include <string.h>
 
 #include "common/stress_futex.h"
@@ -16,7 +19,7 @@
 enum {
     THREADS_MOST = AE_ROLE_SHARE + 16,
     REQUESTS_EACH = 5000,
-    REQUESTS_IN_CROWD = 40,
+    REQUESTS_IN_CROWD = 20,
     GOOD = 0x600d600d,
     SPOILT = 0x5b011751
 };
@@ -45,10 +48,12 @@ struct worker {
     _Alignas(STRESS_APART) uint64_t due; /* atomic; 1: the call has to return */
 };
 
-/* All but the first two is under the role. */
+/* What is neither atomic nor constant is under the role. */
 struct round {
     struct ae_role role;
-    uint64_t working; /* atomic; workers that are not done */
+    uint64_t working;  /* atomic; workers that are not done */
+    uint64_t answered; /* atomic; requests, where they go in step */
+    bool in_step;
     uint32_t count;
     uint32_t slow; /* one request in so many takes long; 0: none */
     uint64_t requests;
@@ -212,9 +217,33 @@ static void be_kept_for_a_while(struct worker *worker)
     worker->kept++;
 }
 
-static void *work(void *argument)
+/* Waits until everybody has been answered once more. */
+static void keep_step(struct worker *worker)
 {
-    struct worker *worker = argument;
+    struct round *round = worker->round;
+    uint64_t all = worker->asked * round->count;
+    stress_add(&round->answered, 1);
+    for (uint32_t looks = 1; stress_get(&round->answered) < all; looks++)
+        if (looks % 256 == 0)
+            sched_yield();
+        else
+            ae_relax();
+    stress_linger(&worker->random, 100);
+}
+
+static void work_in_step(struct worker *worker)
+{
+    while (worker->asked < worker->round->requests) {
+        if (stress_one_in(&worker->random, 2))
+            work_inside(worker);
+        else
+            have_performed(worker, false);
+        keep_step(worker);
+    }
+}
+
+static void work_at_random(struct worker *worker)
+{
     while (worker->asked < worker->round->requests && !stress_over()) {
         uint32_t draw = stress_below(&worker->random, 64);
         if (draw < 30)
@@ -230,6 +259,15 @@ static void *work(void *argument)
         else if (stress_one_in(&worker->random, 8))
             stress_nap(stress_below(&worker->random, 50000));
     }
+}
+
+static void *work(void *argument)
+{
+    struct worker *worker = argument;
+    if (worker->round->in_step)
+        work_in_step(worker);
+    else
+        work_at_random(worker);
     stress_add(&worker->round->working, (uint64_t)-1);
     return NULL;
 }
@@ -270,7 +308,7 @@ static void check(const struct round *round)
     handed_over += round->role.handed_over;
 }
 
-static void play(struct stress_random *random)
+static void play(struct stress_random *random, bool in_step)
 {
     static const uint32_t counts[] = {1, 2, 2, 3, 8, THREADS_MOST};
     static struct round round;
@@ -279,6 +317,8 @@ static void play(struct stress_random *random)
     round.slow = stress_one_in(random, 2) ? 0 : 1 + stress_below(random, 8);
     round.requests = round.count == THREADS_MOST ? REQUESTS_IN_CROWD : REQUESTS_EACH;
     round.working = round.count;
+    round.in_step = in_step;
+    uint32_t last = in_step ? round.count - 1 : round.count;
     ae_role_init(&round.role);
     pthread_t threads[THREADS_MOST + 1];
     for (uint32_t i = 0; i <= round.count; i++) {
@@ -288,9 +328,9 @@ static void play(struct stress_random *random)
         worker->random = stress_random_stream(++streams);
         stress_watch_add(&worker->watch, "publisher", i);
     }
-    for (uint32_t i = 0; i <= round.count; i++)
+    for (uint32_t i = 0; i <= last; i++)
         stress_spawn(&threads[i], i == round.count ? finish : work, &round.workers[i]);
-    stress_join(threads, round.count + 1);
+    stress_join(threads, last + 1);
     for (uint32_t i = 0; i <= round.count; i++)
         stress_watch_remove(&round.workers[i].watch);
     check(&round);
@@ -304,8 +344,8 @@ int main(int argc, char **argv)
     unsigned ways = stress_way_count();
     stress_clock_start();
     for (unsigned i = 0; !stress_over(); i++)
-        if (stress_way_use(&stress_ways[i % STRESS_WAYS]))
-            play(&random);
+        if (stress_way_use(&stress_ways[i / 2 % STRESS_WAYS]))
+            play(&random, i % 2 == 1);
     STRESS_EXPECT(performed > 0);
     return stress_end("%u ways, %llu rounds, %llu performed, %llu by others, %llu handed over, %llu kept, %llu withdrawn, "
                       "%llu sleeps, %llu wakes",
