@@ -4,8 +4,12 @@
  */
 #include "common/unit.h"
 
+#include <signal.h>
+
+#include "base/barrier.h"
 #include "base/clock.h"
 #include "bus/role.h"
+#include "common/unit_kernel.h"
 
 enum { THREADS_MOST = 2 * AE_ROLE_SHARE };
 
@@ -184,6 +188,59 @@ TEST_ALL_WAYS(bus_role, BUS1_who_wakes_and_finds_the_role_free_serves_itself)
     expect_fine(unit_thread_join(&errand->thread));
     cr_assert(performed_by_itself(errand));
     expect_free(stage);
+}
+
+/* Requests without threads: what the holder does with them can be seen at leisure. */
+TEST(bus_role, BUS1_the_role_is_handed_to_one_who_is_awake)
+{
+    enum { SLEEPS = AE_ROLE_SHARE, AWAKE };
+    struct stage *stage = make_stage();
+    cr_assert(ae_role_try_take(&stage->role));
+    for (int i = 0; i <= AWAKE; i++) {
+        stage->errands[i].request.state = i == SLEEPS ? AE_REQUEST_QUEUED_ASLEEP : AE_REQUEST_QUEUED;
+        stage->errands[i].request.next = stage->role.incoming;
+        stage->role.incoming = &stage->errands[i].request;
+    }
+    ae_role_leave(&stage->role);
+    expect_number(AE_ROLE_SHARE, stage->performed);
+    expect_number(1, stage->role.held);
+    expect_number(AE_REQUEST_QUEUED_ASLEEP, stage->errands[SLEEPS].request.state);
+    expect_number(AE_REQUEST_HOLDER, stage->errands[AWAKE].request.state);
+    cr_assert(stage->role.queue == &stage->errands[SLEEPS].request);
+    expect_number(0, unit_futex_wakes());
+}
+
+#if AE_DEBUG
+static bool perform_nested(struct ae_request *request)
+{
+    struct errand *errand = errand_of(request);
+    ae_role_perform(&errand->stage->role, &errand->stage->errands[1].request);
+    return true;
+}
+
+Test(bus_role, BUS1_who_holds_the_role_must_not_ask_for_it, .signal = SIGABRT, .timeout = 60)
+{
+    struct stage *stage = make_stage();
+    stage->errands[0].request.perform = perform_nested;
+    ae_role_perform(&stage->role, &stage->errands[0].request);
+}
+#endif
+
+/* A filter on system calls that came late, as in a sandbox: the sleeper looks again by itself. */
+Test(bus_role, BUS1_a_kernel_that_loses_membarrier_later_costs_a_millisecond, .timeout = 60)
+{
+    unit_begin();
+    struct stage *stage = make_stage();
+    if (!ae_barrier_is_asymmetric() || !unit_kernel_lacks(UNIT_MEMBARRIER))
+        cr_skip_test("there is no asymmetric barrier here, or the system calls cannot be taken away");
+    cr_assert(ae_role_try_take(&stage->role));
+    struct errand *errand = &stage->errands[0];
+    cr_assert(unit_thread_start(&errand->thread, 0, run_errand, errand));
+    cr_assert(unit_until(unit_futex_sleeps() >= 3)); /* it does not rely on being woken */
+    ae_role_note_nobody(&stage->role);
+    AE_STORE(P1_LEAVE, &stage->role.held, 0, release); /* without a look at who is queued */
+    expect_fine(unit_thread_join(&errand->thread));
+    cr_assert(performed_by_itself(errand));
 }
 
 /* -------------------------------------------------------------------------------------------------------------- keeping */
