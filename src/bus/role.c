@@ -294,7 +294,7 @@ static bool await_finished(struct ae_request *request, int64_t deadline)
 /*
  * Leaves the holder alone for a while before queueing. With every request that others queue the role's line, the request's,
  * and all that is done under the role may change processors, 100 ns each time; meanwhile a holder that calls in a loop does
- * dozens of its own. Two threads together do 52 million a second with it and 14 without, and wait as long (bench/role.c).
+ * dozens of its own. Two threads together do 47 million a second with it and 14 without, and wait as long (bench/role.c).
  */
 static void back_off(void)
 {
