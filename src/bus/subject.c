@@ -1,72 +1,15 @@
 #include "bus/subject.h"
 
-#include <pthread.h>
-
 #include "base/check.h"
 #include "base/fail.h"
-#include "base/random.h"
 #include "base/relax.h"
-
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are read with their first byte lowest");
+#include "bus/word.h"
 
 /* ----------------------------------------------------------------------------------------------------------- hashes */
 
-__extension__ typedef unsigned __int128 wide;
-
-static const uint64_t SIZE_FACTOR = 0x9e3779b97f4a7c15, WORD_FACTOR = 0xe7037ed1a0b428db;
-
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static uint64_t seed; /* constant after `once` */
-
-static void draw_seed(void)
-{
-    seed = ae_random_nonzero();
-}
-
-static uint64_t hash_begin(size_t size)
-{
-    pthread_once(&once, draw_seed);
-    return seed ^ size * SIZE_FACTOR;
-}
-
-static uint64_t hash_word(uint64_t hash, uint64_t word)
-{
-    wide product = (wide)(hash ^ word) * WORD_FACTOR;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-static uint64_t load(const char *at)
-{
-    uint64_t word;
-    memcpy(&word, at, sizeof word);
-    return word;
-}
-
-/* Fewer than 8 bytes, with zeros above: two loads that overlap, or three bytes that may be the same one. */
-static uint64_t load_part(const char *at, size_t size)
-{
-    if (size >= 4) {
-        uint32_t low, high;
-        memcpy(&low, at, sizeof low);
-        memcpy(&high, at + size - 4, sizeof high);
-        return low | (uint64_t)high << 8 * (size - 4);
-    }
-    if (size == 0)
-        return 0;
-    const unsigned char *bytes = (const unsigned char *)at;
-    return bytes[0] | (uint64_t)bytes[size / 2] << 8 * (size / 2) | (uint64_t)bytes[size - 1] << 8 * (size - 1);
-}
-
-/* Ends as hash_words() does for the same bytes, and reads the last ones at once where more follow. */
 uint64_t ae_token_hash(const char *token, size_t size, const char *end)
 {
-    uint64_t hash = hash_begin(size);
-    for (; size >= 8; size -= 8, token += 8)
-        hash = hash_word(hash, load(token));
-    if (size == 0)
-        return hash;
-    uint64_t word = end - token >= 8 ? load(token) & ((UINT64_C(1) << 8 * size) - 1) : load_part(token, size);
-    return hash_word(hash, word);
+    return ae_hash_bytes(ae_word_load_within(token, size < 8 ? size : 8, end), token, size, end);
 }
 
 static uint32_t first_hash_of(aether_text text, size_t first_size)
@@ -160,28 +103,19 @@ aether_status aether_pattern_check(const char *pattern)
 
 /* ----------------------------------------------------------------------------------- parsing, eight bytes at once */
 
-static const uint64_t ONES = 0x0101010101010101, HIGHS = 0x8080808080808080;
-
 /* The high bits of the bytes that are `byte`. A lower one that is may mark the ones above, so this only tells whether any
  * is. */
 static uint64_t any_is(uint64_t word, unsigned char byte)
 {
-    uint64_t difference = word ^ ONES * byte;
-    return (difference - ONES) & ~difference & HIGHS;
+    uint64_t difference = word ^ AE_ONES * byte;
+    return (difference - AE_ONES) & ~difference & AE_HIGHS;
 }
 
 /* True if a byte is one that no subject has. */
 static bool is_forbidden(uint64_t word)
 {
-    uint64_t below = (word - ONES * 0x21) & ~word & HIGHS;
+    uint64_t below = (word - AE_ONES * 0x21) & ~word & AE_HIGHS;
     return (below | any_is(word, 0x7f) | any_is(word, '*') | any_is(word, '>')) != 0;
-}
-
-/* The high bits of exactly the bytes that are dots. */
-static uint64_t dots_in(uint64_t word)
-{
-    uint64_t difference = word ^ ONES * '.';
-    return ~(((difference & ~HIGHS) + ~HIGHS) | difference | ~HIGHS);
 }
 
 /* What a pass over a subject has found so far. */
@@ -196,28 +130,28 @@ struct pass {
 /* `filled` is the word with harmless bytes in the place of those behind the end. */
 static inline void pass_word(struct pass *pass, uint64_t word, uint64_t filled, size_t at)
 {
-    pass->hash = hash_word(pass->hash, word);
-    uint64_t dots = dots_in(filled);
+    pass->hash = ae_hash_word(pass->hash, word);
+    uint64_t dots = ae_word_dots(filled);
     pass->fault |= is_forbidden(filled) | (dots & (dots << 8 | pass->behind));
     pass->behind = dots >> 56;
     if (dots == 0)
         return;
     if (pass->dots == 0)
         pass->first_size = at + (size_t)__builtin_ctzll(dots) / 8;
-    pass->dots += (size_t)((dots >> 7) * ONES >> 56);
+    pass->dots += (size_t)((dots >> 7) * AE_ONES >> 56);
 }
 
 aether_status ae_subject_parse(struct ae_subject *subject, const char *text, size_t size, const char *call)
 {
-    struct pass pass = {.hash = hash_begin(size), .behind = 0x80, .first_size = size};
+    struct pass pass = {.hash = ae_hash_begin(size), .behind = 0x80, .first_size = size};
     size_t at = 0;
     if (AE_LIKELY(size > 0 && size <= AETHER_SUBJECT_MAX)) {
         for (; size - at >= 8; at += 8)
-            pass_word(&pass, load(text + at), load(text + at), at);
+            pass_word(&pass, ae_word_load(text + at), ae_word_load(text + at), at);
         if (at < size) {
             size_t left = size - at;
-            uint64_t word = size >= 8 ? load(text + size - 8) >> 8 * (8 - left) : load_part(text, left);
-            pass_word(&pass, word, word | ONES * 'a' << 8 * left, at);
+            uint64_t word = size >= 8 ? ae_word_load(text + size - 8) >> 8 * (8 - left) : ae_word_load_part(text, left);
+            pass_word(&pass, word, word | AE_ONES * 'a' << 8 * left, at);
         }
         pass.fault |= text[size - 1] == '.';
     }

@@ -1,8 +1,8 @@
 /*
  * Subjects and patterns as the library has them: checked and hashed once, then compared as bytes.
  *
- * Hashes have a seed that is drawn once per process, so nobody outside can know which subjects collide. They are no proof:
- * who finds a hash compares the bytes.
+ * Hashes begin with the process' seed, so nobody outside can know which subjects collide. It is drawn with the first handle
+ * (base/process.h): hashes from before are of no use later. They are no proof: who finds a hash compares the bytes.
  */
 #ifndef AE_SUBJECT_H
 #define AE_SUBJECT_H
@@ -38,7 +38,7 @@ bool ae_pattern_overlaps(aether_text one, aether_text other);
 /* Takes the first token and its dot off *text. False: there is none. */
 bool ae_token_next(aether_text *text, aether_text *token);
 
-/* A token's hash. `end` is where the text that has it ends, up to which may be read. */
+/* A token's hash. `end` is where the text that has it ends, up to which may be read. bus/word.h has it inline. */
 uint64_t ae_token_hash(const char *token, size_t size, const char *end);
 
 static inline bool ae_text_is(aether_text text, char byte)

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/relax.h"
+#include "bus/word.h"
 
 enum { TOKEN_ROOM = 16, TEXT_ROOM = 40 };
 
@@ -18,25 +19,21 @@ struct ae_trie_node {
     void *value;         /* of the pattern that ends here, if `ends` */
     uint32_t parent;     /* its id; of the root: 0 */
     uint32_t next, prev; /* literal children of the same parent; `next` of a free node: another one */
-    uint32_t token_size : 15;
-    uint32_t size : 15; /* of the text */
+    uint32_t token_size : 14;
+    uint32_t size : 14; /* of the text */
     uint32_t ends : 1;  /* a pattern ends here, or is this leaf's */
     uint32_t rest : 1;  /* a pattern goes on with '>' and nothing else */
+    uint32_t wild : 1;  /* a leaf that has a wildcard behind its token */
     union {
+        char text[TEXT_ROOM]; /* a leaf's, if it has room there */
+        char *memory;         /* a text that has no room */
         struct {
-            void *rest_value; /* of that pattern, if `rest` */
-            uint64_t filter;  /* a bit for each token hash that a literal child has, or had since there was none */
-            uint32_t star;    /* the child '*', or 0 */
-            uint32_t first;   /* the newest literal child, or 0 */
-            union {
-                char token[TOKEN_ROOM];
-                char *memory;
-            };
+            char token[TOKEN_ROOM]; /* the text of others, in the same way */
+            void *rest_value;       /* of the pattern with '>', if `rest` */
+            uint64_t filter;        /* a bit for each token hash that a literal child has, or had since there was none */
+            uint32_t star;          /* the child '*', or 0 */
+            uint32_t first;         /* the newest literal child, or 0 */
         } inner;
-        union {
-            char text[TEXT_ROOM];
-            char *memory;
-        } leaf;
     };
 };
 
@@ -48,7 +45,7 @@ struct ae_trie_slot {
     uint32_t node; /* 0: none */
 };
 
-enum { ROOT = 0, SIZE_MASK = 0x7fff, FIRST_CHUNK_SHIFT = 4, NODE_ALIGN = 64, FIRST_SLOTS_SHIFT = 26 };
+enum { ROOT = 0, SIZE_MASK = 0x3fff, FIRST_CHUNK_SHIFT = 4, NODE_ALIGN = 64, FIRST_SLOTS_SHIFT = 26 };
 
 static const uint64_t ROOT_PATH = 0x2545f4914f6cdd1d, STAR_HASH = 0x8ebc6af09c88c6e3, PATH_FACTOR = 0x9e3779b97f4a7c15;
 
@@ -98,27 +95,31 @@ static bool is_leaf(const struct ae_trie_node *node)
     return node->size > node->token_size;
 }
 
+/* How much text has room in a node. */
+static size_t room_of(size_t token_size, size_t size)
+{
+    return size > token_size ? TEXT_ROOM : TOKEN_ROOM;
+}
+
+static const char *bytes_of(const struct ae_trie_node *node)
+{
+    return AE_LIKELY(node->size <= room_of(node->token_size, node->size)) ? node->text : node->memory;
+}
+
 static aether_text text_of(const struct ae_trie_node *node)
 {
-    if (is_leaf(node))
-        return aether_bytes(node->size <= TEXT_ROOM ? node->leaf.text : node->leaf.memory, node->size);
-    return aether_bytes(node->size <= TOKEN_ROOM ? node->inner.token : node->inner.memory, node->size);
+    return aether_bytes(bytes_of(node), node->size);
 }
 
 static aether_text token_of(const struct ae_trie_node *node)
 {
-    return aether_bytes(text_of(node).data, node->token_size);
+    return aether_bytes(bytes_of(node), node->token_size);
 }
 
 /* Of a leaf: what is behind its token and the dot. */
 static aether_text tail_of(const struct ae_trie_node *node)
 {
     return behind(text_of(node), node->token_size + 1U);
-}
-
-static size_t room_of(size_t token_size, size_t size)
-{
-    return size > token_size ? TEXT_ROOM : TOKEN_ROOM;
 }
 
 /* NULL in *memory where the text has room in the node. False: no memory. */
@@ -134,7 +135,13 @@ static bool alloc_text(const struct ae_trie *trie, size_t token_size, size_t siz
 static void free_text(const struct ae_trie *trie, struct ae_trie_node *node)
 {
     if (node->size > room_of(node->token_size, node->size))
-        ae_free(trie->allocator, is_leaf(node) ? node->leaf.memory : node->inner.memory, node->size, 1);
+        ae_free(trie->allocator, node->memory, node->size, 1);
+}
+
+/* In a valid pattern these bytes stand for nothing else. */
+static bool has_wildcard(aether_text text)
+{
+    return memchr(text.data, '*', text.size) != NULL || text.data[text.size - 1] == '>';
 }
 
 /* The node becomes a leaf, or one with nothing below, with this text, which does not stand in it. */
@@ -143,17 +150,16 @@ static void set_text(struct ae_trie_node *node, size_t token_size, aether_text t
     node->token_size = token_size & SIZE_MASK;
     node->size = text.size & SIZE_MASK;
     node->rest = false;
+    node->wild = is_leaf(node) && has_wildcard(behind(text, token_size + 1));
     if (!is_leaf(node)) {
         node->inner.rest_value = NULL;
         node->inner.filter = 0;
         node->inner.star = node->inner.first = 0;
     }
-    if (memory != NULL && is_leaf(node))
-        node->leaf.memory = memory;
-    else if (memory != NULL)
-        node->inner.memory = memory;
+    if (memory != NULL)
+        node->memory = memory;
     if (text.size > 0)
-        memcpy(memory != NULL ? memory : is_leaf(node) ? node->leaf.text : node->inner.token, text.data, text.size);
+        memcpy(memory != NULL ? memory : node->text, text.data, text.size);
 }
 
 static bool add_chunk(struct ae_trie *trie, size_t chunk)
@@ -256,19 +262,56 @@ static void drop_slot(struct ae_trie *trie, struct spot spot)
     trie->used--;
 }
 
+/* A token as it is looked for. */
+struct token {
+    const char *data;
+    size_t size;
+    uint64_t first, mask; /* its first 8 bytes, with zeros where it has fewer, and which bits of a word these are */
+    uint64_t hash;
+};
+
+/* `end` is where the text that has the token ends. */
+static inline struct token make_token(const char *data, size_t size, const char *end)
+{
+    uint64_t first = ae_word_load_within(data, size < 8 ? size : 8, end);
+    return (struct token){data, size, first, ae_word_mask(size), ae_hash_bytes(first, data, size, end)};
+}
+
+static struct token token_from(aether_text text)
+{
+    return make_token(text.data, text.size, text.data + text.size);
+}
+
+/* A text that is not in the node has more than 8 bytes. */
+static inline bool is_child(const struct ae_trie_node *node, uint32_t parent, const struct token *token)
+{
+    if (node->parent != parent || node->token_size != token->size)
+        return false;
+    const char *bytes = bytes_of(node);
+    return (ae_word_load(bytes) & token->mask) == token->first &&
+           (token->size <= 8 || memcmp(bytes + 8, token->data + 8, token->size - 8) == 0);
+}
+
 /* The child of `parent` with this token, to which `path` leads; 0: none. There are slots. */
-static uint32_t find_slot(const struct ae_trie *trie, uint32_t parent, uint64_t path, aether_text token)
+static inline uint32_t find_slot(const struct ae_trie *trie, uint32_t parent, uint64_t path, const struct token *token)
 {
     uint32_t tag = tag_of(path);
     for (size_t place = tag >> trie->shift; trie->slots[place].node != 0; place = slot_behind(trie, place)) {
         struct ae_trie_slot slot = trie->slots[place];
-        if (slot.tag != tag)
-            continue;
-        const struct ae_trie_node *node = node_at(trie, slot.node);
-        if (node->parent == parent && ae_text_same(token_of(node), token))
+        if (slot.tag == tag && is_child(node_at(trie, slot.node), parent, token))
             return slot.node;
     }
     return 0;
+}
+
+/* The literal child with this token; its `node` is 0 if there is none. */
+static inline struct spot literal_of(const struct ae_trie *trie, const struct ae_trie_node *node, struct spot spot,
+                                     const struct token *token)
+{
+    struct spot child = {0, path_behind(spot.path, token->hash)};
+    if ((node->inner.filter & filter_of(token->hash)) != 0)
+        child.node = find_slot(trie, spot.node, child.path, token);
+    return child;
 }
 
 /* ---------------------------------------------------------------------------------------------- children of a node */
@@ -292,10 +335,8 @@ static struct spot child_of(const struct ae_trie *trie, struct spot parent, aeth
     const struct ae_trie_node *node = node_at(trie, parent.node);
     if (ae_text_is(token, '*'))
         return (struct spot){node->inner.star, path_behind(parent.path, STAR_HASH)};
-    uint64_t hash = ae_token_hash(token.data, token.size, token.data + token.size);
-    uint64_t path = path_behind(parent.path, hash);
-    bool may_be = (node->inner.filter & filter_of(hash)) != 0;
-    return (struct spot){may_be ? find_slot(trie, parent.node, path, token) : 0, path};
+    struct token literal = token_from(token);
+    return literal_of(trie, node, parent, &literal);
 }
 
 static void link_child(struct ae_trie *trie, uint32_t parent, struct spot child)
@@ -626,27 +667,33 @@ static bool add_match(struct ae_matches *matches, void *value)
 struct tokens {
     const char *end; /* of the text */
     size_t count;
-    struct token {
-        const char *data;
-        size_t size;
-        uint64_t hash;
-    } at[AETHER_TOKENS_MAX];
+    struct token at[AETHER_TOKENS_MAX];
 };
+
+/* A bit for each of the next 64 bytes of the text, or of those there are: the dots. */
+static inline uint64_t dots_from(const char *at, const char *end)
+{
+    uint64_t dots = 0;
+    for (size_t done = 0; done < 64 && at + done < end; done += 8) {
+        size_t left = (size_t)(end - at) - done;
+        uint64_t word = left >= 8 ? ae_word_load(at + done) : ae_word_load_part(at + done, left);
+        dots |= ae_word_gather(ae_word_dots(word)) << done;
+    }
+    return dots;
+}
 
 static void split(struct tokens *tokens, aether_text text)
 {
     const char *start = text.data;
     tokens->end = text.data + text.size;
     tokens->count = 0;
-    for (const char *at = start;; at++) {
-        if (at < tokens->end && *at != '.')
-            continue;
-        size_t size = (size_t)(at - start);
-        tokens->at[tokens->count++] = (struct token){start, size, ae_token_hash(start, size, tokens->end)};
-        if (at == tokens->end)
-            return;
-        start = at + 1;
-    }
+    for (const char *block = text.data; block < tokens->end; block += 64)
+        for (uint64_t dots = dots_from(block, tokens->end); dots != 0; dots &= dots - 1) {
+            const char *dot = block + __builtin_ctzll(dots);
+            tokens->at[tokens->count++] = make_token(start, (size_t)(dot - start), tokens->end);
+            start = dot + 1;
+        }
+    tokens->at[tokens->count++] = make_token(start, (size_t)(tokens->end - start), tokens->end);
 }
 
 /* A node that is still to be looked at: it stands for the first `depth` tokens. */
@@ -674,26 +721,15 @@ static void fetch_slots(const struct ae_trie *trie, const struct tokens *tokens)
 static bool match_node(const struct ae_trie_node *node, const struct tokens *tokens, size_t depth,
                        struct ae_matches *matches)
 {
-    bool more = depth < tokens->count;
     if (is_leaf(node)) {
-        aether_text subject = {NULL, 0};
-        if (more)
-            subject = aether_bytes(tokens->at[depth].data, (size_t)(tokens->end - tokens->at[depth].data));
-        return !ae_pattern_matches(tail_of(node), subject) || add_match(matches, node->value);
+        const char *left = depth < tokens->count ? tokens->at[depth].data : tokens->end;
+        aether_text subject = aether_bytes(left, (size_t)(tokens->end - left)), tail = tail_of(node);
+        bool matched = node->wild ? ae_pattern_matches(tail, subject) : ae_text_same(tail, subject);
+        return !matched || add_match(matches, node->value);
     }
-    if (!more)
+    if (depth == tokens->count)
         return !node->ends || add_match(matches, node->value);
     return !node->rest || add_match(matches, node->inner.rest_value);
-}
-
-/* The child that is the next token; its `node` is 0 if there is none. */
-static struct spot literal_of(const struct ae_trie *trie, const struct ae_trie_node *node, struct spot spot,
-                              const struct token *token)
-{
-    struct spot child = {0, path_behind(spot.path, token->hash)};
-    if ((node->inner.filter & filter_of(token->hash)) != 0)
-        child.node = find_slot(trie, spot.node, child.path, aether_bytes(token->data, token->size));
-    return child;
 }
 
 bool ae_trie_match(const struct ae_trie *trie, const struct ae_subject *subject, struct ae_matches *matches)
