@@ -9,7 +9,7 @@
 
 uint64_t ae_token_hash(const char *token, size_t size, const char *end)
 {
-    return ae_hash_bytes(ae_word_load_within(token, size < 8 ? size : 8, end), token, size, end);
+    return ae_hash_bytes(ae_word_load_within(token, size < 8 ? size : 8, end), token, size);
 }
 
 static uint32_t first_hash_of(aether_text text, size_t first_size)
@@ -101,68 +101,125 @@ aether_status aether_pattern_check(const char *pattern)
     return check(pattern, true, "aether_pattern_check");
 }
 
-/* ----------------------------------------------------------------------------------- parsing, eight bytes at once */
+/* ----------------------------------------------------------------------------------- parsing, many bytes at once */
 
-/* The high bits of the bytes that are `byte`. A lower one that is may mark the ones above, so this only tells whether any
- * is. */
-static uint64_t any_is(uint64_t word, unsigned char byte)
+/* What a pass over a subject finds. No branch hangs on where its dots are. */
+struct pass {
+    uint64_t fault; /* not 0: there is one, look_at() says which */
+    size_t dots;
+};
+
+/* Adds up bytes: up to 256 in each. */
+static inline size_t sum_of(uint64_t counts, uint64_t more)
+{
+    const uint64_t even = 0x00ff00ff00ff00ff;
+    uint64_t sums = (counts & even) + (counts >> 8 & even) + (more & even) + (more >> 8 & even);
+    return sums * 0x0001000100010001 >> 48;
+}
+
+/* Not 0 if a byte is `byte`. */
+static inline uint64_t any_is(uint64_t word, unsigned char byte)
 {
     uint64_t difference = word ^ AE_ONES * byte;
     return (difference - AE_ONES) & ~difference & AE_HIGHS;
 }
 
-/* True if a byte is one that no subject has. */
-static bool is_forbidden(uint64_t word)
+/* One word, with harmless bytes in the place of those behind the end. `behind` is 0x80 if the byte before it ended a token.
+ */
+static inline uint64_t pass_word(struct pass *pass, uint64_t word, size_t size, uint64_t behind)
 {
-    uint64_t below = (word - AE_ONES * 0x21) & ~word & AE_HIGHS;
-    return (below | any_is(word, 0x7f) | any_is(word, '*') | any_is(word, '>')) != 0;
+    uint64_t filled = size < 8 ? word | AE_ONES * 'a' << 8 * size : word;
+    uint64_t below = (filled - AE_ONES * 0x21) & ~filled & AE_HIGHS, dots = ae_word_dots(filled);
+    pass->fault |= below | any_is(filled, 0x7f) | any_is(filled, '*') | any_is(filled, '>') | (dots & (dots << 8 | behind));
+    pass->dots += sum_of(dots >> 7, 0);
+    return dots >> 56;
 }
 
-/* What a pass over a subject has found so far. */
-struct pass {
-    uint64_t hash;
-    uint64_t fault;    /* not 0: there is one, look_at() says which */
-    uint64_t behind;   /* 0x80 if the byte before was a dot, or there was none */
-    size_t dots;       /* so many */
-    size_t first_size; /* of the first token, once there was a dot */
-};
-
-/* `filled` is the word with harmless bytes in the place of those behind the end. */
-static inline void pass_word(struct pass *pass, uint64_t word, uint64_t filled, size_t at)
+/* Up to 16 bytes. */
+static inline struct pass pass_short(const char *text, size_t size)
 {
-    pass->hash = ae_hash_word(pass->hash, word);
-    uint64_t dots = ae_word_dots(filled);
-    pass->fault |= is_forbidden(filled) | (dots & (dots << 8 | pass->behind));
-    pass->behind = dots >> 56;
-    if (dots == 0)
-        return;
-    if (pass->dots == 0)
-        pass->first_size = at + (size_t)__builtin_ctzll(dots) / 8;
-    pass->dots += (size_t)((dots >> 7) * AE_ONES >> 56);
+    struct pass pass = {0, 0};
+    uint64_t first = size < 8 ? ae_word_load_part(text, size) : ae_word_load(text);
+    uint64_t behind = pass_word(&pass, first, size, 0x80);
+    if (size > 8)
+        pass_word(&pass, ae_word_load(text + size - 8) >> 8 * (16 - size), size - 8, behind);
+    return pass;
+}
+
+/* Sixteen bytes; a comparison makes those 0xff for which it is true. */
+typedef uint8_t block __attribute__((vector_size(16)));
+
+static inline block load_block(const void *at)
+{
+    block bytes;
+    memcpy(&bytes, at, sizeof bytes);
+    return bytes;
+}
+
+/* The bytes of a block that are none of a subject's, or the second one of two dots. */
+static inline block faults_in(const char *at)
+{
+    block bytes = load_block(at), before = load_block(at - 1);
+    return (block)((bytes <= 0x20) | (bytes == 0x7f) | (bytes == '*') | (bytes == '>') | ((bytes == '.') & (before == '.')));
+}
+
+/* More than 16 bytes: the first one is looked at alone, so that there is a byte before each other one. */
+static inline struct pass pass_long(const char *text, size_t size)
+{
+    static const uint8_t last_ones[32] = {[16] = 255, 255, 255, 255, 255, 255, 255, 255,
+                                          255,        255, 255, 255, 255, 255, 255, 255};
+    const char *end = text + size, *at = text + 1;
+    block faults = {0}, dots = {0};
+    for (; end - at >= 16; at += 16) {
+        faults |= faults_in(at);
+        dots -= (block)(load_block(at) == '.');
+    }
+    /* The last 16 once more, or in part: of their dots those count that are left. */
+    faults |= faults_in(end - 16);
+    dots -= (block)(load_block(end - 16) == '.') & load_block(last_ones + (end - at));
+    uint64_t fault[2], dot[2];
+    memcpy(fault, &faults, sizeof fault);
+    memcpy(dot, &dots, sizeof dot);
+    struct pass pass = {fault[0] | fault[1], sum_of(dot[0], dot[1])};
+    uint64_t first = (unsigned char)text[0];
+    struct pass alone = {0, 0};
+    pass_word(&alone, first, 1, 0x80);
+    pass.fault |= alone.fault;
+    return pass;
+}
+
+static inline size_t first_size_of(const char *text, size_t size, uint64_t first)
+{
+    uint64_t dots = ae_word_dots(first);
+    if (AE_LIKELY(dots != 0))
+        return (size_t)__builtin_ctzll(dots) / 8;
+    size_t at = 8;
+    while (at < size && text[at] != '.')
+        at++;
+    return at < size ? at : size;
+}
+
+static __attribute__((noinline, cold)) aether_status subject_fault(const char *text, size_t size, const char *call)
+{
+    struct look look = look_at(aether_bytes(text, size), false);
+    AE_ASSERT(look.fault != NULL);
+    return fault_of(&look, call);
 }
 
 aether_status ae_subject_parse(struct ae_subject *subject, const char *text, size_t size, const char *call)
 {
-    struct pass pass = {.hash = ae_hash_begin(size), .behind = 0x80, .first_size = size};
-    size_t at = 0;
-    if (AE_LIKELY(size > 0 && size <= AETHER_SUBJECT_MAX)) {
-        for (; size - at >= 8; at += 8)
-            pass_word(&pass, ae_word_load(text + at), ae_word_load(text + at), at);
-        if (at < size) {
-            size_t left = size - at;
-            uint64_t word = size >= 8 ? ae_word_load(text + size - 8) >> 8 * (8 - left) : ae_word_load_part(text, left);
-            pass_word(&pass, word, word | AE_ONES * 'a' << 8 * left, at);
-        }
-        pass.fault |= text[size - 1] == '.';
-    }
-    if (AE_UNLIKELY(at == 0 && size == 0) || size > AETHER_SUBJECT_MAX || pass.fault != 0 ||
-        pass.dots >= AETHER_TOKENS_MAX) {
-        struct look look = look_at(aether_bytes(text, size), false);
-        AE_ASSERT(look.fault != NULL);
-        return fault_of(&look, call);
-    }
-    aether_text bytes = {text, size};
-    *subject = (struct ae_subject){bytes, pass.hash, first_hash_of(bytes, pass.first_size), (uint16_t)(pass.dots + 1)};
+    if (AE_UNLIKELY(size == 0 || size > AETHER_SUBJECT_MAX))
+        return subject_fault(text, size, call);
+    struct pass pass = size > 16 ? pass_long(text, size) : pass_short(text, size);
+    if (AE_UNLIKELY(pass.fault != 0 || text[size - 1] == '.' || pass.dots >= AETHER_TOKENS_MAX))
+        return subject_fault(text, size, call);
+    uint64_t first = ae_word_load_within(text, size < 8 ? size : 8, text + size);
+    size_t first_size = first_size_of(text, size, first);
+    uint32_t first_hash = (uint32_t)ae_hash_bytes(first & ae_word_mask(first_size), text, first_size);
+    subject->text = aether_bytes(text, size);
+    subject->hash = ae_hash_bytes(first, text, size);
+    subject->first_hash = first_hash != AE_FIRST_WILD ? first_hash : 1;
+    subject->tokens = (uint16_t)(pass.dots + 1);
     return AETHER_OK;
 }
 

@@ -274,7 +274,7 @@ struct token {
 static inline struct token make_token(const char *data, size_t size, const char *end)
 {
     uint64_t first = ae_word_load_within(data, size < 8 ? size : 8, end);
-    return (struct token){data, size, first, ae_word_mask(size), ae_hash_bytes(first, data, size, end)};
+    return (struct token){data, size, first, ae_word_mask(size), ae_hash_bytes(first, data, size)};
 }
 
 static struct token token_from(aether_text text)

@@ -55,27 +55,34 @@ static inline uint64_t ae_word_load_within(const char *at, size_t size, const ch
 
 /* ----------------------------------------------------------------------------------------------------------- hashes */
 
-/* A hash of so many bytes, before any of them. */
-static inline uint64_t ae_hash_begin(size_t size)
-{
-    return ae_process_seed ^ size * UINT64_C(0x9e3779b97f4a7c15);
-}
-
 __extension__ typedef unsigned __int128 ae_wide;
 
-static inline uint64_t ae_hash_word(uint64_t hash, uint64_t word)
+/* Both factors have the seed in them: no known word makes a product that is known. */
+static inline uint64_t ae_hash_pair(uint64_t hash, uint64_t first, uint64_t second)
 {
-    ae_wide product = (ae_wide)(hash ^ word) * UINT64_C(0xe7037ed1a0b428db);
+    ae_wide product = (ae_wide)(first ^ ae_process_seed ^ UINT64_C(0xe7037ed1a0b428db)) * (second ^ hash);
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-/* The hash of `size` bytes, the first 8 of which are `first`, if there are as many, or all of them and zeros. */
-static inline uint64_t ae_hash_bytes(uint64_t first, const char *at, size_t size, const char *end)
+static inline uint64_t ae_hash_begin(size_t size)
 {
-    uint64_t hash = ae_hash_word(ae_hash_begin(size), first);
-    for (size_t done = 8; done < size; done += 8)
-        hash = ae_hash_word(hash, ae_word_load_within(at + done, size - done < 8 ? size - done : 8, end));
-    return hash;
+    return ae_process_seed ^ (size + 1) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+/* The hash of more than 8 bytes. The last 8 may be read twice. */
+static inline uint64_t ae_hash_long(const char *at, size_t size)
+{
+    uint64_t hash = ae_hash_begin(size);
+    const char *last = at + size - 8;
+    for (; size > 16; size -= 16, at += 16)
+        hash = ae_hash_pair(hash, ae_word_load(at), ae_word_load(at + 8));
+    return ae_hash_pair(hash, ae_word_load(size >= 8 ? at : last), ae_word_load(last));
+}
+
+/* The hash of `size` bytes; `first` are the first 8 of them, or all of them and zeros. */
+static inline uint64_t ae_hash_bytes(uint64_t first, const char *at, size_t size)
+{
+    return size <= 8 ? ae_hash_pair(ae_hash_begin(size), first, 0) : ae_hash_long(at, size);
 }
 
 /* ------------------------------------------------------------------------------------------------------------- dots */
