@@ -18,7 +18,7 @@
 #include "common.h"
 #include "pattern_set.h"
 
-enum { TOPICS = 512, TABLE = 2048, SUBJECTS = 65536 };
+enum { TOPICS = 512, TABLE = 1024, SUBJECTS = 65536 };
 
 static int64_t patterns = 10000, subjects = SUBJECTS, run_ms = 200;
 static const char *path = "";
@@ -26,7 +26,7 @@ static const char *path = "";
 static struct pattern_set set;
 static struct ae_trie trie;
 static struct ae_matches matches;
-static size_t *sizes; /* of the subjects */
+static aether_text *subject_texts;
 static uint64_t lost; /* subjects that no pattern matched */
 
 /* ---------------------------------------------------------------------------------------------------------- memory */
@@ -59,11 +59,10 @@ static struct ae_subject pattern_of(size_t number)
     return pattern;
 }
 
-static struct ae_subject subject_of(size_t number)
+static inline void parse(struct ae_subject *subject, size_t number)
 {
-    struct ae_subject subject;
-    bench_ok(ae_subject_parse(&subject, set.subjects[number], sizes[number], "match"), "a subject");
-    return subject;
+    aether_text text = subject_texts[number];
+    bench_ok(ae_subject_parse(subject, text.data, text.size, "match"), "a subject");
 }
 
 static void insert(size_t number)
@@ -83,7 +82,8 @@ static void take_out(size_t number)
 
 static size_t match(size_t number)
 {
-    struct ae_subject subject = subject_of(number);
+    struct ae_subject subject;
+    parse(&subject, number);
     if (!ae_trie_match(&trie, &subject, &matches))
         bench_fail("no memory for the matches");
     lost += matches.count == 0;
@@ -92,38 +92,57 @@ static size_t match(size_t number)
 
 /* ------------------------------------------------------------------------------------------------------------ topics */
 
-/* Stands in for what a bus keeps for each subject. */
+/* Stands in for what a bus keeps for each subject; the text is its own. */
 struct topic {
-    struct ae_subject subject; /* its text is NULL: unused */
-    uint64_t generation;
+    uint64_t generation; /* of the matches */
+    size_t count;        /* of them */
+    size_t size;
+    char text[72];
     struct ae_matches matches;
 };
 
-static struct topic *topics; /* a table by hash */
+static struct {
+    uint64_t hash;
+    struct topic *topic; /* NULL: unused */
+} topics[TABLE];
+
+static struct topic *new_topic(const struct ae_subject *subject)
+{
+    struct topic *topic = bench_memory(1, sizeof *topic);
+    if (subject->text.size > sizeof topic->text)
+        bench_fail("a subject is too long");
+    topic->generation = UINT64_MAX;
+    topic->size = subject->text.size;
+    memcpy(topic->text, subject->text.data, topic->size);
+    ae_matches_init(&topic->matches, &counting);
+    return topic;
+}
 
 static struct topic *topic_of(const struct ae_subject *subject)
 {
     size_t at = subject->hash % TABLE;
-    for (; topics[at].subject.text.data != NULL; at = (at + 1) % TABLE)
-        if (topics[at].subject.hash == subject->hash && ae_text_same(topics[at].subject.text, subject->text))
-            return &topics[at];
-    topics[at].subject = *subject;
-    topics[at].generation = UINT64_MAX;
-    ae_matches_init(&topics[at].matches, &counting);
-    return &topics[at];
+    for (; topics[at].topic != NULL; at = (at + 1) % TABLE) {
+        struct topic *topic = topics[at].topic;
+        if (topics[at].hash == subject->hash && ae_text_same(aether_bytes(topic->text, topic->size), subject->text))
+            return topic;
+    }
+    topics[at].hash = subject->hash;
+    return topics[at].topic = new_topic(subject);
 }
 
 static size_t match_cached(size_t number)
 {
-    struct ae_subject subject = subject_of(number);
+    struct ae_subject subject;
+    parse(&subject, number);
     struct topic *topic = topic_of(&subject);
     uint64_t generation = ae_trie_generation(&trie, subject.first_hash);
     if (topic->generation != generation) {
         if (!ae_trie_match(&trie, &subject, &topic->matches))
             bench_fail("no memory for the matches");
+        topic->count = topic->matches.count;
         topic->generation = generation;
     }
-    return topic->matches.count;
+    return topic->count;
 }
 
 /* A pattern goes and comes again with the next call but one. */
@@ -215,10 +234,9 @@ int main(int argc, char **argv)
         pattern_set_write(&set, path);
         return 0;
     }
-    sizes = bench_memory(set.subject_count, sizeof *sizes);
+    subject_texts = bench_memory(set.subject_count, sizeof *subject_texts);
     for (size_t i = 0; i < set.subject_count; i++)
-        sizes[i] = strlen(set.subjects[i]);
-    topics = bench_memory(TABLE, sizeof *topics);
+        subject_texts[i] = aether_text_of(set.subjects[i]);
     bench_ok(ae_process_prepare(), "ae_process_prepare");
     ae_trie_init(&trie, &counting);
     ae_matches_init(&matches, &counting);

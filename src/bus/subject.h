@@ -9,6 +9,7 @@
 
 #include "aether/event.h"
 #include "aether/subject.h"
+#include "bus/word.h"
 
 enum { AE_FIRST_WILD = 0 };
 
@@ -46,9 +47,18 @@ static inline bool ae_text_is(aether_text text, char byte)
     return text.size == 1 && text.data[0] == byte;
 }
 
+/* Inline, a word at a time: what is compared is short, and nearly always the same. */
 static inline bool ae_text_same(aether_text one, aether_text other)
 {
-    return one.size == other.size && (one.size == 0 || memcmp(one.data, other.data, one.size) == 0);
+    size_t size = one.size;
+    if (size != other.size)
+        return false;
+    if (size < 8)
+        return ae_word_load_part(one.data, size) == ae_word_load_part(other.data, size);
+    uint64_t difference = ae_word_load(one.data + size - 8) ^ ae_word_load(other.data + size - 8);
+    for (size_t at = 0; at + 8 < size; at += 8)
+        difference |= ae_word_load(one.data + at) ^ ae_word_load(other.data + at);
+    return difference == 0;
 }
 
 #endif
