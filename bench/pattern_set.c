@@ -81,7 +81,7 @@ static char *keep(const char *text, size_t size)
     enum { BLOCK = 1 << 20 };
     static char *block;
     static size_t left;
-    if (size > left) {
+    if (block == NULL || size > left) {
         block = bench_memory(1, BLOCK);
         left = BLOCK;
     }
@@ -130,6 +130,8 @@ static bool add_new(char **table, size_t mask, char *text)
 
 struct pattern_set pattern_set_make(size_t patterns, size_t subjects)
 {
+    if (patterns == 0)
+        bench_fail("a set without patterns");
     struct pattern_set set = {bench_memory(patterns, sizeof(char *)), 0, bench_memory(subjects, sizeof(char *)), 0};
     struct pattern *drawn = bench_memory(patterns, sizeof *drawn);
     size_t mask = 1;

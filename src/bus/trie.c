@@ -449,8 +449,10 @@ static bool close_leaf(struct ae_trie *trie, struct spot spot)
     memcpy(text, token.data, token.size);
     text[token.size] = '.';
     memcpy(text + token.size + 1, tail.data, tail.size);
-    if (child->rest)
-        memcpy(text + size - 2, ".>", 2);
+    if (child->rest) {
+        text[size - 2] = '.';
+        text[size - 1] = '>';
+    }
     void *value = child->rest ? child->inner.rest_value : child->value;
     unlink_child(trie, (struct spot){id, child_of(trie, spot, token_of(child)).path});
     give_node(trie, id);

@@ -116,11 +116,24 @@ bool unit_overlaps(const char *one, const char *other)
 
 /* --------------------------------------------------------------------------------------------------------- all texts */
 
-static void *must(void *memory)
+void *unit_keep(size_t size)
 {
-    if (memory == NULL)
+    static struct kept {
+        struct kept *before;
+        max_align_t memory[];
+    } * newest; /* who looks for leaks finds all of them here */
+    struct kept *kept = calloc(1, sizeof *kept + size);
+    if (kept == NULL)
         abort(); /* the machine has no memory: nothing can be said about the library */
-    return memory;
+    kept->before = newest;
+    newest = kept;
+    return kept->memory;
+}
+
+char *unit_keep_text(const char *text)
+{
+    size_t size = strlen(text) + 1;
+    return memcpy(unit_keep(size), text, size);
 }
 
 /* Writes the `number`-th text of so many tokens. */
@@ -139,17 +152,14 @@ char **unit_all_texts(const char *alphabet, size_t depth, bool (*is_wanted)(cons
     size_t count = 0, room = 1, of_depth = 1;
     for (size_t tokens = 1; tokens <= depth; tokens++)
         room += of_depth *= strlen(alphabet);
-    char **texts = must(calloc(room, sizeof *texts));
+    char **texts = unit_keep(room * sizeof *texts), text[2 * MOST_TOKENS];
     of_depth = 1;
     for (size_t tokens = 1; tokens <= depth; tokens++) {
         of_depth *= strlen(alphabet);
         for (size_t number = 0; number < of_depth; number++) {
-            char *text = must(malloc(2 * tokens));
             write_text(text, alphabet, tokens, number);
             if (is_wanted(text, strlen(text)))
-                texts[count++] = text;
-            else
-                free(text);
+                texts[count++] = unit_keep_text(text);
         }
     }
     return texts;

@@ -23,4 +23,8 @@ bool unit_overlaps(const char *one, const char *other);
  */
 char **unit_all_texts(const char *alphabet, size_t depth, bool (*is_wanted)(const char *text, size_t size));
 
+/* Memory that stays until the program ends, zeroed; a text that does. Never NULL. */
+void *unit_keep(size_t size);
+char *unit_keep_text(const char *text);
+
 #endif

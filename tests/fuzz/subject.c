@@ -16,8 +16,8 @@ struct line {
 
 static struct line line_of(const uint8_t *data, size_t size)
 {
-    struct line line = {malloc(size), malloc(size + 1), size, false, false};
-    AE_ASSERT(line.text != NULL && (line.exact != NULL || size == 0));
+    struct line line = {malloc(size > 0 ? size : 1), malloc(size + 1), size, false, false};
+    AE_ASSERT(line.text != NULL && line.exact != NULL);
     if (size > 0) {
         memcpy(line.exact, data, size);
         memcpy(line.text, data, size);

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "base/process.h"
 #include "bus/subject.h"
 #include "common/unit_matcher.h"
 
@@ -159,6 +160,16 @@ TEST(bus_subject, a_pattern_that_begins_with_a_wildcard_has_no_first_hash)
     expect_number(AE_FIRST_WILD, parse_pattern("*.a").first_hash);
     expect_number(AE_FIRST_WILD, parse_pattern(">").first_hash);
     expect_number(parse("a").first_hash, parse_pattern("a.*").first_hash);
+}
+
+TEST(bus_subject, hashes_begin_with_the_seed_of_the_process)
+{
+    aether_buffer_destroy(unit_buffer()); /* the first handle draws it */
+    cr_assert(ae_process_seed != 0);
+    struct ae_subject one = parse("orders.eu.42");
+    ae_process_seed++;
+    struct ae_subject other = parse("orders.eu.42");
+    cr_assert(one.hash != other.hash && one.first_hash != other.first_hash);
 }
 
 /* By chance two are the same once in 9 million million runs. */

@@ -2,7 +2,6 @@
 #include "common/unit.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "bus/trie.h"
 #include "common/unit_matcher.h"
@@ -58,8 +57,7 @@ static struct list list_of(char **texts)
     struct list list = {0};
     while (texts[list.count] != NULL)
         list.count++;
-    list.entries = calloc(list.count, sizeof *list.entries);
-    cr_assert(list.entries != NULL);
+    list.entries = unit_keep(list.count * sizeof *list.entries);
     for (size_t i = 0; i < list.count; i++)
         list.entries[i] = (struct entry){.text = texts[i], .pattern = parse_pattern(texts[i])};
     return list;
@@ -222,22 +220,19 @@ static const char *const WORDS[] = {"a",
 
 static char *random_text(size_t wild_percent)
 {
-    char text[AETHER_SUBJECT_MAX + 1] = "";
-    size_t tokens = 1 + draw(6), words = draw(2) == 0 ? 3 : sizeof WORDS / sizeof *WORDS;
+    char text[AETHER_SUBJECT_MAX + 1];
+    size_t used = 0, tokens = 1 + draw(6), words = draw(2) == 0 ? 3 : sizeof WORDS / sizeof *WORDS;
     for (size_t i = 0; i < tokens; i++) {
         bool wild = draw(100) < wild_percent, last = i + 1 == tokens;
-        strcat(text, i > 0 ? "." : "");
-        strcat(text, !wild ? WORDS[draw(words)] : last && draw(2) == 0 ? ">" : "*");
+        const char *word = !wild ? WORDS[draw(words)] : last && draw(2) == 0 ? ">" : "*";
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", i > 0 ? "." : "", word);
     }
-    char *copy = strdup(text);
-    cr_assert(copy != NULL);
-    return copy;
+    return unit_keep_text(text);
 }
 
 static struct list random_list(size_t count)
 {
-    char **texts = calloc(count + 1, sizeof *texts);
-    cr_assert(texts != NULL);
+    char **texts = unit_keep((count + 1) * sizeof *texts);
     for (size_t i = 0; i < count;) {
         texts[i] = random_text(30);
         bool is_new = true;
@@ -269,7 +264,6 @@ static void change(struct ae_trie *trie, struct entry *entry, bool may_fail)
 static void churn(uint64_t seed, bool may_fail)
 {
     enum { PATTERNS = 1500, CHANGES = 20000 };
-    cr_log_info("seed %" PRIu64, seed);
     state = seed;
     struct list list = random_list(PATTERNS);
     struct ae_trie trie;
@@ -377,7 +371,7 @@ TEST(bus_trie, the_deepest_patterns_are_matched)
         all[i] = texts[i];
     }
     for (size_t i = 0; i < AETHER_TOKENS_MAX; i++) { /* one star at every depth, so that as many steps are left as can be */
-        all[3 + i] = strdup(texts[0]);
+        all[3 + i] = unit_keep_text(texts[0]);
         all[3 + i][2 * i] = '*';
     }
     struct list list = list_of(all);
@@ -463,8 +457,7 @@ TEST(bus_trie, a_pattern_takes_less_than_300_bytes_and_gives_them_back)
     struct ae_trie trie;
     ae_trie_init(&trie, &unit_allocator);
     for (size_t i = 0; i < PATTERNS; i++) {
-        char *text = malloc(64);
-        cr_assert(text != NULL);
+        char *text = unit_keep(64);
         snprintf(text, 64, "tenant-%zu.orders.%zu.%s.paid", i % 97, i, i % 7 == 0 ? "*" : "eu");
         patterns[i] = parse_pattern(text);
         *ae_trie_insert(&trie, &patterns[i]) = &trie;
