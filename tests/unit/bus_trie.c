@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "base/process.h"
 #include "bus/trie.h"
 #include "common/unit_matcher.h"
 
@@ -413,6 +414,61 @@ TEST(bus_trie, a_walk_stops_where_each_says_so)
     size_t seen = 0;
     ae_trie_each(&trie, stop_at_3, &seen);
     expect_number(3, seen);
+    ae_trie_destroy(&trie);
+}
+
+/* -------------------------------------------------------------------------------------------------------- collisions */
+
+/* With this seed all tokens that begin with eight a, up to 16 bytes long, have the hash 0. */
+TEST(bus_trie, tokens_with_the_same_hash_are_told_apart_by_their_bytes)
+{
+    ae_process_seed = UINT64_C(0xe7037ed1a0b428db) ^ UINT64_C(0x6161616161616161);
+    static const char same[] = "aaaaaaaab.aaaaaaaac";
+    cr_assert(ae_token_hash(same, 9, same + 19) == ae_token_hash(same + 10, 9, same + 19),
+              "the hash has changed: find a seed");
+    static const char *const all[] = {"aaaaaaaa.x",        "aaaaaaaab.x",    "aaaaaaaab.y",    "aaaaaaaac.x",
+                                      "aaaaaaaac.*",       "aaaaaaaabcde.x", "aaaaaaaabcdf.x", "aaaaaaaabcdf.>",
+                                      "aaaaaaaa.aaaaaaaa", "aaaaaaaac"};
+    char *texts[sizeof all / sizeof *all + 1] = {NULL};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        texts[i] = unit_keep_text(all[i]);
+    struct list list = list_of(texts);
+    struct ae_trie trie;
+    struct ae_matches matches;
+    ae_trie_init(&trie, &unit_allocator);
+    ae_matches_init(&matches, &unit_allocator);
+    for (size_t i = 0; i < list.count; i++)
+        cr_assert(insert(&trie, &list.entries[i]));
+    for (size_t i = 0; i < list.count; i++) {
+        ae_trie_check(&trie);
+        expect_each(&trie, &list);
+        expect_match(&trie, &list, "aaaaaaaab.x", &matches);
+        expect_match(&trie, &list, "aaaaaaaac.x", &matches);
+        expect_match(&trie, &list, "aaaaaaaad.x", &matches);
+        expect_match(&trie, &list, "aaaaaaaabcdf.x", &matches);
+        take_out(&trie, &list.entries[i]);
+    }
+    ae_trie_destroy(&trie);
+    ae_matches_destroy(&matches);
+}
+
+/* So many paths that some have the same tag behind different parents, with the same token at their end. */
+TEST(bus_trie, nodes_with_the_same_tag_are_told_apart_by_their_parents)
+{
+    size_t parents = unit_is_in_valgrind() ? 1000 : 150000;
+    ae_process_seed = 1;
+    struct ae_trie trie;
+    ae_trie_init(&trie, &ae_default_allocator);
+    for (int look = 0; look < 2; look++)
+        for (size_t i = 0; i < 2 * parents; i++) {
+            char text[32];
+            snprintf(text, sizeof text, "p%zu.%c", i / 2, i % 2 == 0 ? 'x' : 'y');
+            struct ae_subject pattern = parse_pattern(text);
+            void **value = ae_trie_insert(&trie, &pattern), *wanted = look == 0 ? NULL : (void *)(i + 1);
+            cr_assert(value != NULL && *value == wanted, "%s", text);
+            *value = (void *)(i + 1);
+        }
+    ae_trie_check(&trie);
     ae_trie_destroy(&trie);
 }
 
