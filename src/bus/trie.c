@@ -45,7 +45,7 @@ struct ae_trie_slot {
     uint32_t node; /* 0: none */
 };
 
-enum { ROOT = 0, SIZE_MASK = 0x3fff, FIRST_CHUNK_SHIFT = 4, NODE_ALIGN = 64, FIRST_SLOTS_SHIFT = 26 };
+enum { ROOT = 0, SIZE_MASK = 0x3fff, FIRST_CHUNK_SHIFT = 4, NODE_ALIGN = 64, FIRST_SLOTS_SHIFT = 29 };
 
 static const uint64_t ROOT_PATH = 0x2545f4914f6cdd1d, STAR_HASH = 0x8ebc6af09c88c6e3, PATH_FACTOR = 0x9e3779b97f4a7c15;
 
@@ -203,63 +203,86 @@ static void give_node(struct ae_trie *trie, uint32_t id)
 
 /* ------------------------------------------------------------------------------------------------------------- slots */
 
-static size_t slot_count(const struct ae_trie *trie)
+/* The uppermost bits of a tag are the shard's number. */
+static inline const struct ae_trie_shard *shard_of(const struct ae_trie *trie, uint32_t tag)
 {
-    return trie->slots != NULL ? (size_t)1 << (32 - trie->shift) : 0;
+    return &trie->shards[tag >> 24];
 }
 
-static size_t slot_behind(const struct ae_trie *trie, size_t place)
+static struct ae_trie_shard *shard_in(struct ae_trie *trie, uint32_t tag)
 {
-    return (place + 1) & (slot_count(trie) - 1);
+    return &trie->shards[tag >> 24];
 }
 
-static void put_slot(struct ae_trie *trie, struct ae_trie_slot slot)
+static size_t slot_count(const struct ae_trie_shard *shard)
 {
-    size_t place = slot.tag >> trie->shift;
-    while (trie->slots[place].node != 0)
-        place = slot_behind(trie, place);
-    trie->slots[place] = slot;
+    return shard->slots != NULL ? (size_t)1 << (32 - shard->shift) : 0;
 }
 
-/* Makes room for one more. False: no memory. */
-static bool ensure_slot(struct ae_trie *trie)
+/* Where the search for a tag begins, by the bits that follow. */
+static inline size_t home_of(const struct ae_trie_shard *shard, uint32_t tag)
 {
-    size_t old_count = slot_count(trie);
-    if (((size_t)trie->used + 1) * 4 <= old_count * 3)
+    return tag << 8 >> shard->shift;
+}
+
+static inline size_t slot_behind(const struct ae_trie_shard *shard, size_t place)
+{
+    return (place + 1) & (((size_t)1 << (32 - shard->shift)) - 1);
+}
+
+static void put_slot(struct ae_trie_shard *shard, struct ae_trie_slot slot)
+{
+    size_t place = home_of(shard, slot.tag);
+    while (shard->slots[place].node != 0)
+        place = slot_behind(shard, place);
+    shard->slots[place] = slot;
+}
+
+static void free_slots(const struct ae_trie *trie, const struct ae_trie_shard *shard)
+{
+    if (shard->slots != NULL)
+        ae_free(trie->allocator, shard->slots, slot_count(shard) * sizeof *shard->slots, NODE_ALIGN);
+}
+
+/* Makes room for one more with this path. False: no memory. */
+static bool ensure_slot(struct ae_trie *trie, uint64_t path)
+{
+    struct ae_trie_shard *shard = shard_in(trie, tag_of(path)), old = *shard;
+    if (((size_t)old.used + 1) * 4 <= slot_count(&old) * 3)
         return true;
-    uint32_t shift = trie->slots != NULL ? trie->shift - 1 : FIRST_SLOTS_SHIFT;
+    uint32_t shift = old.slots != NULL ? old.shift - 1 : FIRST_SLOTS_SHIFT;
     size_t bytes = ((size_t)1 << (32 - shift)) * sizeof(struct ae_trie_slot);
-    struct ae_trie_slot *old = trie->slots, *slots = ae_alloc(trie->allocator, bytes, NODE_ALIGN);
+    struct ae_trie_slot *slots = ae_alloc(trie->allocator, bytes, NODE_ALIGN);
     if (slots == NULL)
         return false;
     memset(slots, 0, bytes);
-    trie->slots = slots;
-    trie->shift = shift;
-    for (size_t i = 0; i < old_count; i++)
-        if (old[i].node != 0)
-            put_slot(trie, old[i]);
-    if (old != NULL)
-        ae_free(trie->allocator, old, old_count * sizeof *old, NODE_ALIGN);
+    shard->slots = slots;
+    shard->shift = shift;
+    for (size_t i = 0; i < slot_count(&old); i++)
+        if (old.slots[i].node != 0)
+            put_slot(shard, old.slots[i]);
+    free_slots(trie, &old);
     return true;
 }
 
 /* Empties the node's slot, and moves up those behind it that it kept from their place. */
 static void drop_slot(struct ae_trie *trie, struct spot spot)
 {
-    size_t hole = tag_of(spot.path) >> trie->shift, mask = slot_count(trie) - 1;
-    while (trie->slots[hole].node != spot.node) {
-        AE_ASSERT(trie->slots[hole].node != 0);
-        hole = slot_behind(trie, hole);
+    struct ae_trie_shard *shard = shard_in(trie, tag_of(spot.path));
+    size_t hole = home_of(shard, tag_of(spot.path)), mask = slot_count(shard) - 1;
+    while (shard->slots[hole].node != spot.node) {
+        AE_ASSERT(shard->slots[hole].node != 0);
+        hole = slot_behind(shard, hole);
     }
-    for (size_t at = slot_behind(trie, hole); trie->slots[at].node != 0; at = slot_behind(trie, at)) {
-        size_t home = trie->slots[at].tag >> trie->shift;
+    for (size_t at = slot_behind(shard, hole); shard->slots[at].node != 0; at = slot_behind(shard, at)) {
+        size_t home = home_of(shard, shard->slots[at].tag);
         if (((at - home) & mask) < ((at - hole) & mask))
             continue;
-        trie->slots[hole] = trie->slots[at];
+        shard->slots[hole] = shard->slots[at];
         hole = at;
     }
-    trie->slots[hole].node = 0;
-    trie->used--;
+    shard->slots[hole].node = 0;
+    shard->used--;
 }
 
 /* A token as it is looked for. */
@@ -292,12 +315,15 @@ static inline bool is_child(const struct ae_trie_node *node, uint32_t parent, co
            (token->size <= 8 || memcmp(bytes + 8, token->data + 8, token->size - 8) == 0);
 }
 
-/* The child of `parent` with this token, to which `path` leads; 0: none. There are slots. */
+/* The child of `parent` with this token, to which `path` leads; 0: none. */
 static inline uint32_t find_slot(const struct ae_trie *trie, uint32_t parent, uint64_t path, const struct token *token)
 {
     uint32_t tag = tag_of(path);
-    for (size_t place = tag >> trie->shift; trie->slots[place].node != 0; place = slot_behind(trie, place)) {
-        struct ae_trie_slot slot = trie->slots[place];
+    const struct ae_trie_shard *shard = shard_of(trie, tag);
+    if (AE_UNLIKELY(shard->slots == NULL))
+        return 0;
+    for (size_t place = home_of(shard, tag); shard->slots[place].node != 0; place = slot_behind(shard, place)) {
+        struct ae_trie_slot slot = shard->slots[place];
         if (slot.tag == tag && is_child(node_at(trie, slot.node), parent, token))
             return slot.node;
     }
@@ -354,8 +380,9 @@ static void link_child(struct ae_trie *trie, uint32_t parent, struct spot child)
         node_at(trie, node->next)->prev = child.node;
     above->inner.first = child.node;
     above->inner.filter |= filter_of(ae_token_hash(token.data, token.size, token.data + token.size));
-    put_slot(trie, (struct ae_trie_slot){tag_of(child.path), child.node});
-    trie->used++;
+    struct ae_trie_shard *shard = shard_in(trie, tag_of(child.path));
+    put_slot(shard, (struct ae_trie_slot){tag_of(child.path), child.node});
+    shard->used++;
 }
 
 static void unlink_child(struct ae_trie *trie, struct spot child)
@@ -384,7 +411,7 @@ static void **add_child(struct ae_trie *trie, uint32_t parent, uint64_t path, ae
     char *memory;
     aether_text kept = rest ? token : text;
     uint32_t id = free_node(trie);
-    if (id == 0 || !ensure_slot(trie) || !alloc_text(trie, token.size, kept.size, &memory))
+    if (id == 0 || !ensure_slot(trie, path) || !alloc_text(trie, token.size, kept.size, &memory))
         return NULL;
     take_node(trie, id);
     struct ae_trie_node *node = node_at(trie, id);
@@ -405,11 +432,11 @@ static bool open_leaf(struct ae_trie *trie, struct spot spot)
     struct ae_trie_node was = *node; /* its text, which the child's is made of */
     aether_text token = token_of(&was), tail = tail_of(&was), first = first_token(tail);
     char *memory;
-    if (free_node(trie) == 0 || !ensure_slot(trie) || !alloc_text(trie, token.size, token.size, &memory))
+    if (!alloc_text(trie, token.size, token.size, &memory))
         return false;
     set_text(node, token.size, token, memory);
     void **value = add_child(trie, spot.node, child_of(trie, spot, first).path, tail);
-    if (value == NULL) { /* no memory for its text */
+    if (value == NULL) {
         free_text(trie, node);
         *node = was;
         return false;
@@ -475,14 +502,15 @@ static void release(struct ae_trie *trie)
 {
     for (uint32_t id = 0; id < trie->ids; id++)
         free_text(trie, node_at(trie, id));
-    if (trie->slots != NULL)
-        ae_free(trie->allocator, trie->slots, slot_count(trie) * sizeof *trie->slots, NODE_ALIGN);
+    for (size_t i = 0; i < AE_TRIE_SHARDS; i++) {
+        free_slots(trie, &trie->shards[i]);
+        trie->shards[i] = (struct ae_trie_shard){0};
+    }
     for (size_t i = 0; i < AE_TRIE_CHUNKS && trie->chunks[i] != NULL; i++) {
         ae_free(trie->allocator, trie->chunks[i], chunk_size(i), NODE_ALIGN);
         trie->chunks[i] = NULL;
     }
-    trie->slots = NULL;
-    trie->ids = trie->free_id = trie->used = 0;
+    trie->ids = trie->free_id = 0;
     trie->count = 0;
 }
 
@@ -713,9 +741,11 @@ static void fetch_node(const struct ae_trie *trie, uint32_t id)
 static void fetch_slots(const struct ae_trie *trie, const struct tokens *tokens)
 {
     uint64_t path = ROOT_PATH;
-    for (size_t i = 0; trie->slots != NULL && i < tokens->count; i++) {
+    for (size_t i = 0; i < tokens->count; i++) {
         path = path_behind(path, tokens->at[i].hash);
-        __builtin_prefetch(&trie->slots[tag_of(path) >> trie->shift]);
+        const struct ae_trie_shard *shard = shard_of(trie, tag_of(path));
+        if (AE_LIKELY(shard->slots != NULL))
+            __builtin_prefetch(&shard->slots[home_of(shard, tag_of(path))]);
     }
 }
 
@@ -914,9 +944,14 @@ void ae_trie_check(const struct ae_trie *trie)
     size_t free_nodes = 0, slots = 0;
     for (uint32_t id = trie->free_id; id != 0; id = node_at(trie, id)->next)
         free_nodes++;
-    for (size_t i = 0; i < slot_count(trie); i++)
-        slots += trie->slots[i].node != 0;
+    for (size_t i = 0; i < AE_TRIE_SHARDS; i++) {
+        size_t there = 0;
+        for (size_t place = 0; place < slot_count(&trie->shards[i]); place++)
+            there += trie->shards[i].slots[place].node != 0;
+        AE_ASSERT(there == trie->shards[i].used);
+        slots += there;
+    }
     AE_ASSERT(seen.patterns == trie->count);
     AE_ASSERT(seen.nodes + free_nodes == trie->ids);
-    AE_ASSERT(seen.literals == trie->used && slots == trie->used);
+    AE_ASSERT(seen.literals == slots);
 }

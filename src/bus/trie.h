@@ -7,10 +7,10 @@
  *             └ * ┬ "a" ...
  *
  * A node is a token behind its parent; 64 bytes, found by an id that stays. Literal children are found in one open-addressed
- * table for the whole trie, keyed by a hash of the path from the root, which a walk carries along: what it will look at is
- * known (and fetched) before its parent has come from memory. A pattern that shares no further token with another one is one
- * node, a leaf, whatever it has behind its token; where a second one comes by, the leaf becomes a node with a leaf below,
- * and back when that one goes.
+ * table for the whole trie, in parts that grow one by one, keyed by a hash of the path from the root, which a walk carries
+ * along: what it will look at is known (and fetched) before its parent has come from memory. A pattern that shares no
+ * further token with another one is one node, a leaf, whatever it has behind its token; where a second one comes by, the
+ * leaf becomes a node with a leaf below, and back when that one goes.
  *
  * Guard of everything: the owner's lock or role, one thread at a time. Nothing waits.
  */
@@ -20,19 +20,24 @@
 #include "base/allocator.h"
 #include "bus/subject.h"
 
-enum { AE_GENERATIONS = 256, AE_TRIE_CHUNKS = 28 };
+enum { AE_GENERATIONS = 256, AE_TRIE_CHUNKS = 28, AE_TRIE_SHARDS = 256 };
 
 struct ae_trie_node;
 struct ae_trie_slot;
+
+/* A part of the table, which grows by itself: no insert moves more than one of them. */
+struct ae_trie_shard {
+    struct ae_trie_slot *slots; /* NULL, or 1 << (32 - shift) of them, at most 3/4 in use */
+    uint32_t shift;
+    uint32_t used; /* one for each literal node */
+};
 
 struct ae_trie {
     const aether_allocator *allocator;
     struct ae_trie_node *chunks[AE_TRIE_CHUNKS]; /* chunk k has 16 << k nodes; NULL behind the last one */
     uint32_t ids;                                /* handed out so far: 0 is the root's, or there is nothing yet */
     uint32_t free_id;                            /* nodes to use again, linked by `next`; 0: none */
-    struct ae_trie_slot *slots;                  /* NULL, or 1 << (32 - shift) of them, at most 3/4 in use */
-    uint32_t shift;
-    uint32_t used;                    /* slots in use: one for each literal node */
+    struct ae_trie_shard shards[AE_TRIE_SHARDS];
     size_t count;                     /* patterns */
     uint64_t wild_change;             /* inserts and removes of patterns that begin with a wildcard */
     uint64_t changes[AE_GENERATIONS]; /* of the others, by first_hash */

@@ -166,6 +166,15 @@ TEST(bus_trie, all_short_patterns_are_found_by_all_short_subjects)
     ae_matches_destroy(&matches);
 }
 
+/* That are found by their token. */
+static size_t nodes_of(const struct ae_trie *trie)
+{
+    size_t nodes = 0;
+    for (size_t i = 0; i < AE_TRIE_SHARDS; i++)
+        nodes += trie->shards[i].used;
+    return nodes;
+}
+
 /* Of all sets of one and two patterns, so that every leaf is opened and closed by every other pattern. */
 TEST(bus_trie, all_pairs_of_short_patterns_are_found_and_go_again)
 {
@@ -188,7 +197,7 @@ TEST(bus_trie, all_pairs_of_short_patterns_are_found_and_go_again)
             take_out(&trie, &pair.entries[0]);
             ae_trie_check(&trie);
             expect_each(&trie, &pair);
-            cr_assert(trie.ids == 0 || trie.count == 0 || trie.used <= 1); /* one pattern is one node again */
+            cr_assert(nodes_of(&trie) <= 1); /* one pattern is one node again */
             ae_trie_destroy(&trie);
         }
     ae_matches_destroy(&matches);
