@@ -10,7 +10,8 @@ import time
 
 import series
 
-PACKAGES = ("golang-go", "libck-dev", "libdisruptor-java", "liburcu-dev", "libnng-dev", "libzmq3-dev")
+PACKAGES = ("golang-github-nats-io-nats-server-dev", "golang-go", "libck-dev", "libdisruptor-java", "liburcu-dev",
+            "libnng-dev", "libzmq3-dev")
 
 
 # -------------------------------------------------------------------------------------------------------------- the lines

@@ -176,6 +176,21 @@ def other_series(quick):
     yield Series("room", "room", program("room"), {"processor_percent": "%", "waits": "waits"})
     yield Series("epoll", "epoll", program("epoll", samples=500 if quick else 2000),
                  {key: "ns" for key in ("aether_p50_ns", "aether_p99_ns", "eventfd_p50_ns", "eventfd_p99_ns")})
+    yield from match_series(quick)
+
+
+PATTERNS = (10_000, 1_000_000)
+
+
+def match_series(quick):
+    figures = {"match_ns": "ns", "cached_ns": "ns", "churn_ns": "ns", "insert_ns": "ns", "pattern_bytes": "bytes"}
+    run_ms = 50 if quick else 200
+    for patterns in PATTERNS:
+        yield Series("match", f"match patterns={patterns}", program("match", patterns=patterns, run_ms=run_ms), figures)
+        path = os.path.join(BUILD, f"patterns-{patterns}")
+        yield Series("match", f"natssublist patterns={patterns}",
+                     [os.path.join(BUILD, "natssublist"), "--json", *arguments_of({"set": path, "run_ms": run_ms})],
+                     figures, needs=(path,))
 
 
 # ----------------------------------------------------------------------------------------------------------- the targets
@@ -212,6 +227,19 @@ def throughput_targets():
     ]
 
 
+def match_targets():
+    few, many = (f"match patterns={patterns}" for patterns in PATTERNS)
+    sublist = f"natssublist patterns={PATTERNS[0]}"
+    return [
+        Target("a match that a topic has kept / subject list, cached", ([few], "cached_ns"), ([sublist], "cached_ns"),
+               at_most=1),
+        Target("a match among 10,000 patterns / subject list", ([few], "match_ns"), ([sublist], "match_ns"), at_most=0.333),
+        Target("a match among 1,000,000 patterns / 10,000", ([many], "match_ns"), ([few], "match_ns"), at_most=5),
+        Target("a match among 1,000,000 patterns", ([many], "match_ns"), None, at_most=1200, unit="ns"),
+        Target("memory per pattern of 1,000,000", ([many], "pattern_bytes"), None, at_most=300, unit="bytes"),
+    ]
+
+
 def targets():
     return throughput_targets() + [
         Target("system calls of the writer, inline", (["syscalls inline"], "writer_calls"), None, at_most=0, unit="calls"),
@@ -239,4 +267,5 @@ def targets():
         Target("a writer that waits for a slow reader", (["room"], "processor_percent"), None, at_most=1, unit="%"),
         Target("publish until an epoll loop runs / eventfd", (["epoll"], "aether_p50_ns"), (["epoll"], "eventfd_p50_ns"),
                at_most=1.15),
+        *match_targets(),
     ]

@@ -32,6 +32,9 @@ if(AETHER_SANITIZE)
     target_compile_options(ae_build INTERFACE ${sanitize} -fno-omit-frame-pointer)
     target_link_options(ae_build INTERFACE ${sanitize})
 endif()
+if(AETHER_FUZZ) # the fuzzers see which branches their input takes
+    target_compile_options(ae_build INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 
 # Compiles a target of ours the way of the house.
 function(ae_target name)

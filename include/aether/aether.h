@@ -4,6 +4,8 @@
 
 #include "aether/base.h"
 #include "aether/buffer.h"
+#include "aether/event.h"
 #include "aether/poller.h"
+#include "aether/subject.h"
 
 #endif

@@ -5,9 +5,11 @@
 #include "base/barrier.h"
 #include "base/fail.h"
 #include "base/futex.h"
+#include "base/random.h"
 #include "base/rcu.h"
 
 uint32_t ae_fork_generation;
+uint64_t ae_process_seed;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int prepared; /* 0, or the error of pthread_atfork; constant after `once` */
@@ -47,6 +49,7 @@ static void prepare(void)
     if (installed)
         return;
     installed = true;
+    ae_process_seed = ae_random_nonzero();
     prepared = pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 }
 

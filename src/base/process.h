@@ -10,6 +10,9 @@
  */
 extern uint32_t ae_fork_generation;
 
+/* For hashing what comes from outside. Const from the first handle on. */
+extern uint64_t ae_process_seed;
+
 /* Probes the kernel and installs the fork handlers, once. Called by every constructor. AETHER_SYSTEM with a text on failure.
  */
 AETHER_CHECKED aether_status ae_process_prepare(void);

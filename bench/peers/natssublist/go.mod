@@ -1,0 +1,3 @@
+module natssublist
+
+go 1.19
