@@ -1,0 +1,43 @@
+/*
+ * The encoded event (D10): the one form in which events stand in feeds and snapshots.
+ *
+ *      0                 64            64 + data
+ *      ┌────────────────┬─────────────┬──────────┬─────────┬──────┬───────┬─────────┐
+ *      │ ae_event_head  │ data        │ metadata │ subject │ type │ actor │ padding │ the next one of the batch …
+ *      └────────────────┴─────────────┴──────────┴─────────┴──────┴───────┴─────────┘
+ *
+ * Data stands first, so that it is aligned to 8 bytes. An item of a feed is one or more of these, one after another.
+ */
+#ifndef AE_EVENT_H
+#define AE_EVENT_H
+
+#include "aether/event.h"
+
+struct ae_event_head {
+    uint64_t index;
+    uint64_t subject_index;
+    int64_t version;
+    int64_t timestamp;
+    uint8_t id[16];
+    uint32_t data_size;
+    uint32_t metadata_size;
+    uint16_t subject_size;
+    uint16_t type_size;
+    uint16_t actor_size;
+    uint8_t kind;
+    uint8_t flags;
+};
+
+/* Makes `event` complete: sizes of texts that end at their NUL. AETHER_INVALID or AETHER_TOO_LARGE with a text. */
+AETHER_CHECKED aether_status ae_event_complete(aether_event *event, const char *call);
+
+/* The bytes that it takes encoded, a multiple of 8. The event is complete. */
+size_t ae_event_size(const aether_event *event, size_t subject_size);
+
+/* Encodes a complete event under `subject`; returns the place behind it. */
+unsigned char *ae_event_encode(unsigned char *at, const aether_event *event, aether_text subject, uint64_t index);
+
+/* A view of the event at `at`; returns the place behind it. event->epoch is left to the caller. */
+const unsigned char *ae_event_decode(const unsigned char *at, aether_event *event);
+
+#endif
