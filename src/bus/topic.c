@@ -12,18 +12,24 @@ enum {
 
 /* ------------------------------------------------------------------------------------------------------------- slots */
 
+/* Of an array of pointers. */
+static size_t bytes_of(size_t count)
+{
+    return count * sizeof(void *);
+}
+
 static struct aether_topic **allocate_slots(const struct ae_topics *topics, size_t capacity)
 {
-    struct aether_topic **slots = ae_alloc(topics->allocator, capacity * sizeof *slots, _Alignof(struct aether_topic *));
+    struct aether_topic **slots = ae_alloc(topics->allocator, bytes_of(capacity), _Alignof(struct aether_topic *));
     if (slots != NULL)
-        memset(slots, 0, capacity * sizeof *slots);
+        memset(slots, 0, bytes_of(capacity));
     return slots;
 }
 
 static void free_slots(const struct ae_topics *topics, struct aether_topic **slots, size_t capacity)
 {
     if (slots != NULL)
-        ae_free(topics->allocator, slots, capacity * sizeof *slots, _Alignof(struct aether_topic *));
+        ae_free(topics->allocator, slots, bytes_of(capacity), _Alignof(struct aether_topic *));
 }
 
 static void place(struct aether_topic **slots, size_t capacity, struct aether_topic *topic)
@@ -129,7 +135,7 @@ static bool grow(struct ae_topics *topics)
 static void free_topic(const struct ae_topics *topics, struct aether_topic *topic)
 {
     if (topic->feeds != topic->own)
-        ae_free(topics->allocator, topic->feeds, topic->capacity * sizeof *topic->feeds, _Alignof(struct ae_feed *));
+        ae_free(topics->allocator, topic->feeds, bytes_of(topic->capacity), _Alignof(struct ae_feed *));
     ae_free(topics->allocator, topic, sizeof *topic + topic->size + 1, _Alignof(struct aether_topic));
 }
 
@@ -151,7 +157,7 @@ static struct aether_topic *make_topic(struct ae_topics *topics, struct ae_domai
     *topic = (struct aether_topic){.domain = domain,
                                    .hash = subject->hash,
                                    .generation = UINT64_MAX,
-                                   .capacity = sizeof topic->own / sizeof *topic->own,
+                                   .capacity = AE_TOPIC_OWN_FEEDS,
                                    .first_hash = subject->first_hash,
                                    .fork_generation = ae_fork_generation,
                                    .size = (uint16_t)size};
@@ -219,11 +225,11 @@ bool ae_topic_reserve(struct ae_topics *topics, struct aether_topic *topic, size
 {
     if (count <= topic->capacity)
         return true;
-    struct ae_feed **feeds = ae_alloc(topics->allocator, count * sizeof *feeds, _Alignof(struct ae_feed *));
+    struct ae_feed **feeds = ae_alloc(topics->allocator, bytes_of(count), _Alignof(struct ae_feed *));
     if (feeds == NULL)
         return false;
     if (topic->feeds != topic->own)
-        ae_free(topics->allocator, topic->feeds, topic->capacity * sizeof *topic->feeds, _Alignof(struct ae_feed *));
+        ae_free(topics->allocator, topic->feeds, bytes_of(topic->capacity), _Alignof(struct ae_feed *));
     topic->feeds = feeds;
     topic->capacity = (uint32_t)count;
     topic->count = 0;

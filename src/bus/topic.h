@@ -17,12 +17,14 @@
 struct ae_domain;
 struct ae_feed;
 
+enum { AE_TOPIC_OWN_FEEDS = 2 };
+
 struct aether_topic {
     struct ae_domain *domain; /* const */
     uint64_t hash;            /* const; of the subject */
     uint64_t generation;      /* of the trie, when the feeds were looked up; UINT64_MAX: never */
     struct ae_feed **feeds;   /* `own`, or memory of their own */
-    struct ae_feed *own[2];
+    struct ae_feed *own[AE_TOPIC_OWN_FEEDS];
     uint32_t count, capacity;
     uint32_t handles; /* open ones */
     uint32_t first_hash;
