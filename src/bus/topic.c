@@ -167,12 +167,12 @@ static struct aether_topic *make_topic(struct ae_topics *topics, struct ae_domai
     return topic;
 }
 
-/* Forgets one topic that no handle names and that was not used lately. */
-static void forget_one(struct ae_topics *topics)
+/* Forgets one topic that no handle names and that was not used lately; not the one that the caller is about to use. */
+static void forget_one(struct ae_topics *topics, const struct aether_topic *in_use)
 {
     for (size_t looks = 2 * topics->capacity; looks > 0; looks--) {
         struct aether_topic *topic = topics->slots[topics->hand];
-        if (topic != NULL && topic->handles == 0 && !topic->used) {
+        if (topic != NULL && topic != in_use && topic->handles == 0 && !topic->used) {
             topics->remembered--;
             remove_topic(topics, topic);
             return;
@@ -199,8 +199,7 @@ struct aether_topic *ae_topics_get(struct ae_topics *topics, struct ae_domain *d
         topics->count++;
         if (++topics->remembered > topics->most_remembered) {
             move_some(topics, SIZE_MAX); /* the hand goes round in one table */
-            topic->used = true;
-            forget_one(topics);
+            forget_one(topics, topic);
         }
     }
     if (topic != NULL)
