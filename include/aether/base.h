@@ -63,15 +63,26 @@ enum {
     AETHER_LAGGED = 16, /* items were missed, as many as aether_cursor_get_stats() says; the reader goes on behind them */
     AETHER_GONE = 17,   /* a position before the oldest item that is kept */
     AETHER_AHEAD = 18,  /* a position after the newest item */
-    AETHER_OTHER_EPOCH = 19, /* a position in another history */
-    AETHER_FULL = 20,        /* a reader that refuses to lag has as much unread as it may; nothing was appended */
-    AETHER_WOULD_BLOCK = 21  /* the call would wait for its own thread, or from a callback */
+    AETHER_OTHER_EPOCH = 19,    /* a position in another history */
+    AETHER_FULL = 20,           /* a reader that refuses to lag has as much unread as it may; nothing was appended */
+    AETHER_WOULD_BLOCK = 21,    /* the call would wait for its own thread, or from a callback */
+    AETHER_UNSUBSCRIBED = 22,   /* final: the subscription was ended by its own program */
+    AETHER_ACCESS_CHANGED = 23, /* final: what it was allowed to see has changed: subscribe again */
+    AETHER_TOO_SLOW = 24,       /* final: the subscription lagged, and was opened to be closed then */
+    AETHER_SHUT_DOWN = 25,      /* final: the bus is shut down */
+    AETHER_STALE_EPOCH = 26,    /* the state was read in a history that is over; nothing was published */
+    AETHER_NO_HANDLER = 27,     /* nobody makes snapshots for this pattern */
+    AETHER_DISABLED = 28,       /* the bus was created to do nothing */
+    AETHER_EXISTS = 29          /* there is one already */
 };
 
 /* The status' name and meaning in a few words, for people. Never NULL, never freed. Any thread. */
 AETHER_API const char *aether_status_text(aether_status status);
 
-/* True for the statuses that end a reader for good: closed, ended, reset, failed. Any thread. */
+/*
+ * True for the statuses that end a reader for good: closed, ended, reset, failed, unsubscribed, access changed, too slow,
+ * shut down. Any thread.
+ */
 AETHER_API AETHER_CHECKED bool aether_status_is_final(aether_status status);
 
 /*

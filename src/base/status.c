@@ -23,6 +23,14 @@ static const char *const texts[] = {
     [AETHER_OTHER_EPOCH] = "other epoch: the position belongs to another history",
     [AETHER_FULL] = "full: a reader has as much unread as it may",
     [AETHER_WOULD_BLOCK] = "would block: the call would wait for its own thread, or from a callback",
+    [AETHER_UNSUBSCRIBED] = "unsubscribed: the subscription was ended by its own program",
+    [AETHER_ACCESS_CHANGED] = "access changed: subscribe again",
+    [AETHER_TOO_SLOW] = "too slow: the subscription lagged and was closed",
+    [AETHER_SHUT_DOWN] = "shut down: the bus is gone",
+    [AETHER_STALE_EPOCH] = "stale epoch: the state was read in a history that is over",
+    [AETHER_NO_HANDLER] = "no handler: nobody makes snapshots for this pattern",
+    [AETHER_DISABLED] = "disabled: the bus was created to do nothing",
+    [AETHER_EXISTS] = "exists: there is one already",
 };
 
 const char *aether_status_text(aether_status status)
@@ -34,7 +42,8 @@ const char *aether_status_text(aether_status status)
 
 bool aether_status_is_final(aether_status status)
 {
-    return status == AETHER_CLOSED || status == AETHER_ENDED || status == AETHER_RESET || status == AETHER_FAILED;
+    return (status >= AETHER_CLOSED && status <= AETHER_FAILED) ||
+           (status >= AETHER_UNSUBSCRIBED && status <= AETHER_SHUT_DOWN);
 }
 
 const char *aether_version(void)

@@ -31,6 +31,14 @@ struct reservation {
     struct layout layout;
 };
 
+/* The room that an append wants of the readers whose limits count. */
+struct ae_room {
+    uint64_t item;      /* bytes that are wanted at once */
+    uint64_t more;      /* what may follow in the same segment, at least as much */
+    uint64_t published; /* bytes so far */
+    bool waits_here;    /* by this thread: it cannot wait for a reader that is itself */
+};
+
 struct aether_buffer {
     /* Guard: the writer. */
     _Alignas(AE_LINE) struct aether_writer_head head;
@@ -92,6 +100,8 @@ struct aether_buffer {
     struct aether_buffer *target; /* atomic: E14; where a splice leads, with a reference; lock: ae_process_lock() */
     struct ae_fork_node fork;
     struct reservation reservation; /* guard: the writer; last, because it is rarely touched */
+    bool waits_elsewhere;           /* const after create: see buffer/feed.h */
+    struct ae_room wanted_room;     /* guard: the writer; of the last AE_MUST_WAIT */
 };
 
 _Static_assert(offsetof(struct aether_buffer, head) == 0, "the inline way finds the writer's head first");

@@ -30,6 +30,7 @@ struct aether_cursor {
     struct segment *segment;        /* guard: the reader */
     bool pinned;                    /* guard: the reader; holds a pin, else a count of chain */
     bool adrift;                    /* guard: the reader; all that would follow here is gone, with its buffer */
+    bool hinted;                    /* guard: the reader; ready although nothing new is there (buffer/feed.h) */
     struct aether_buffer *user_of;  /* guard: the reader; who is pinned is a user of segment->owner, while that is open */
     struct registry_node *node;     /* guard: the reader; in segment->owner's registry, or NULL */
     struct limit limit;             /* guard: the reader */

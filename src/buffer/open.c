@@ -12,6 +12,7 @@
 #include "base/fail.h"
 #include "base/futex.h"
 #include "buffer/cursor.h"
+#include "buffer/feed.h"
 #include "buffer/gate.h"
 #include "buffer/poller.h"
 #include "buffer/window.h"
@@ -181,6 +182,7 @@ static struct aether_cursor *allocate(const aether_allocator *allocator, const c
     cursor->head.inside = 0;
     cursor->pinned = false;
     cursor->adrift = false;
+    cursor->hinted = false;
     cursor->user_of = NULL;
     cursor->node = NULL;
     cursor->watch = NULL;
@@ -329,6 +331,47 @@ aether_status aether_cursor_set_limit(aether_cursor *cursor, aether_on_limit on_
         ae_window_raise(segment->owner, limit.bytes);
     hold_for(cursor, limit.policy);
     return AETHER_OK;
+}
+
+/* ------------------------------------------------------------------------------------------------------------- moving */
+
+void ae_cursor_move(struct aether_cursor *cursor, struct aether_cursor *from)
+{
+    struct segment *left = cursor->segment;
+    struct registry_node *node = cursor->node;
+    bool pinned = cursor->pinned;
+    struct aether_buffer *user_of = cursor->user_of;
+    if (from->watch != NULL)
+        ae_poller_forget(from);
+    cursor->segment = from->segment;
+    cursor->pinned = from->pinned;
+    cursor->adrift = from->adrift;
+    cursor->user_of = from->user_of;
+    cursor->node = from->node;
+    cursor->limit = from->limit;
+    cursor->weight = from->weight;
+    cursor->head.at = from->head.at;
+    cursor->head.index_base = from->head.index_base;
+    AE_STORE(R1_NUMBER, &cursor->head.number, from->head.number, relaxed); /* R1: a figure */
+    cursor->last_number = from->last_number;
+    cursor->last_index = from->last_index;
+    cursor->last_epoch = from->last_epoch;
+    (void)ae_gate_settled(from);
+    ae_cursor_free(from);
+    if (node != NULL)
+        ae_registry_remove(left->owner, node);
+    count_cursor(left->owner, UINT32_MAX); /* minus one */
+    ae_cursor_let_go(left, pinned, user_of);
+    ae_poller_tell(cursor); /* its watch, if it has one, is armed at the place that it has left */
+}
+
+void ae_cursor_hint(struct aether_cursor *cursor, bool ready)
+{
+    if (cursor->hinted == ready)
+        return;
+    cursor->hinted = ready;
+    if (ready)
+        ae_poller_tell(cursor);
 }
 
 /* ------------------------------------------------------------------------------------------------- closing, being told */

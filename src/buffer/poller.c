@@ -239,7 +239,7 @@ static bool is_told(struct aether_cursor *cursor)
 static bool is_ready(struct aether_cursor *cursor)
 {
     /* E1: pairs with E1_PUBLISH. */
-    return is_told(cursor) || AE_LOAD(E1_READ, ae_slot_word(cursor->head.at), acquire) != 0;
+    return cursor->hinted || is_told(cursor) || AE_LOAD(E1_READ, ae_slot_word(cursor->head.at), acquire) != 0;
 }
 
 static void push_armed(struct watch *watch, struct aether_buffer *owner)

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/fail.h"
 #include "base/futex.h"
+#include "buffer/feed.h"
 
 /* ------------------------------------------------------------------------------------------------------------ nodes */
 
@@ -150,7 +151,7 @@ void ae_registry_tell(struct aether_buffer *buffer, struct registry_node *node, 
 
 /* ------------------------------------------------------------------------------------------------- the writer's half */
 
-enum { WAIT_FOR_READER = -1 }; /* a status of this file's own */
+enum { WAIT_FOR_READER = AE_MUST_WAIT };
 
 /* Of a look at all nodes: the worst answer, and who is the reason. */
 struct verdict {
@@ -159,15 +160,16 @@ struct verdict {
     uint64_t limit;
 };
 
-static aether_status judge(const struct registry_node *node, uint64_t limit, uint64_t unread, uint64_t item)
+static aether_status judge(const struct registry_node *node, uint64_t limit, const struct ae_room *room, uint64_t read)
 {
-    if (item > limit)
+    if (room->item > limit)
         return AETHER_TOO_LARGE;
-    if (unread <= limit)
+    if (room->published - read + room->more <= limit)
         return AETHER_OK;
     if (AE_LOAD(R1_NUMBER, &node->policy, relaxed) == AETHER_REFUSE) /* R1 */
         return AETHER_FULL;
-    return AE_LOAD(R1_NUMBER, &node->thread, relaxed) == this_thread() ? AETHER_WOULD_BLOCK : WAIT_FOR_READER; /* R1 */
+    uintptr_t reader = AE_LOAD(R1_NUMBER, &node->thread, relaxed); /* R1 */
+    return room->waits_here && reader == this_thread() ? AETHER_WOULD_BLOCK : WAIT_FOR_READER;
 }
 
 /* Which answer counts where several are due: what no waiting helps against comes first. */
@@ -208,10 +210,9 @@ static bool is_waited_for(const struct registry_node *node, uint64_t read)
  * Looks at all nodes. The first look tells those that are over their limit how much of them the writer wants read, before it
  * marks that it waits; the looks while it waits hold on to that.
  */
-static struct verdict look(struct aether_buffer *buffer, uint64_t item, uint64_t more, bool waiting)
+static struct verdict look(struct aether_buffer *buffer, const struct ae_room *room, bool waiting)
 {
     struct verdict verdict = {AETHER_OK, NULL, 0};
-    uint64_t published = ae_writer_bytes(buffer);
     /* E16: pairs with E16_PUSH. */
     struct registry_node *node = AE_LOAD(E16_LOAD, &buffer->nodes, acquire);
     for (; node != NULL; node = node->next) {
@@ -221,11 +222,11 @@ static struct verdict look(struct aether_buffer *buffer, uint64_t item, uint64_t
         /* E15: pairs with E15_PLACE. */
         uint64_t read = AE_LOAD(E15_SCAN, &node->bytes, seq_cst);
         uint64_t limit = AE_LOAD(R1_NUMBER, &node->limit, relaxed); /* R1 */
-        aether_status status = judge(node, limit, published - read + more, item);
+        aether_status status = judge(node, limit, room, read);
+        uint64_t wanted = room->published + room->more + slack(limit, room->more) - limit;
         if (!waiting)
             /* E15: pairs with the load in ae_registry_tell(). */
-            AE_STORE(E15_WANTED, &node->wanted,
-                     status == WAIT_FOR_READER ? published + more + slack(limit, more) - limit : 0, seq_cst);
+            AE_STORE(E15_WANTED, &node->wanted, status == WAIT_FOR_READER ? wanted : 0, seq_cst);
         else if (status == AETHER_OK && is_waited_for(node, read))
             status = WAIT_FOR_READER;
         if (rank(status) > rank(verdict.status))
@@ -260,13 +261,13 @@ static void sleep_for_room(struct aether_buffer *buffer, int64_t deadline, bool 
 }
 
 /* Marks, and looks again. AETHER_OK: there is room; WAIT_FOR_READER: not yet, a sleep has ended; else why not. */
-static aether_status wait_once(struct aether_buffer *buffer, uint64_t item, uint64_t more, int64_t deadline,
+static aether_status wait_once(struct aether_buffer *buffer, const struct ae_room *room, int64_t deadline,
                                struct verdict *verdict)
 {
     /* E15: with E15_SCAN against E15_PLACE and E15_WAITS. */
     AE_STORE(E15_MARK, &buffer->waits, 1, seq_cst);
     bool sure = ae_barrier_heavy(); /* E15: after the mark, before the look */
-    *verdict = look(buffer, item, more, true);
+    *verdict = look(buffer, room, true);
     aether_status status = verdict->status;
     if (status == WAIT_FOR_READER && AE_LOAD(E15_CANCEL, &buffer->cancelled, seq_cst) != 0) /* E15: pairs with itself */
         status = AETHER_CANCELLED;
@@ -278,26 +279,46 @@ static aether_status wait_once(struct aether_buffer *buffer, uint64_t item, uint
     return status;
 }
 
+/* Waits as long as the verdict says so. */
+static aether_status await_room(struct aether_buffer *buffer, const struct ae_room *room, int64_t deadline,
+                                struct verdict *verdict)
+{
+    aether_status status = verdict->status;
+    while (status == WAIT_FOR_READER)
+        status = wait_once(buffer, room, deadline, verdict);
+    if (status != AETHER_TIMEOUT && status != AETHER_CANCELLED)
+        return status;
+    struct verdict last = look(buffer, room, false); /* there may be room, though less than was waited for */
+    if (last.node != NULL)
+        *verdict = last;
+    return last.status == WAIT_FOR_READER ? status : last.status;
+}
+
 aether_status ae_registry_admit(struct aether_buffer *buffer, uint64_t item, uint64_t more, const char *call)
 {
     /* E16: pairs with itself. */
     if (AE_LOAD(E16_COUNT, &buffer->limiting, acquire) == 0)
         return AETHER_OK;
-    struct verdict verdict = look(buffer, item, more, false);
+    struct ae_room room = {item, more, ae_writer_bytes(buffer), !buffer->waits_elsewhere};
+    struct verdict verdict = look(buffer, &room, false);
     aether_status status = verdict.status;
     if (status == WAIT_FOR_READER) {
-        int64_t deadline = ae_deadline(buffer->wait_ns);
         AE_ADD(R1_COUNT, &buffer->room_waits, 1, relaxed); /* R1: a figure */
-        while (status == WAIT_FOR_READER)
-            status = wait_once(buffer, item, more, deadline, &verdict);
-        if (status == AETHER_TIMEOUT ||
-            status == AETHER_CANCELLED) { /* there may be room, though less than was waited for */
-            struct verdict last = look(buffer, item, more, false);
-            status = last.status == WAIT_FOR_READER ? status : last.status;
-            verdict = last.node != NULL ? last : verdict;
+        if (buffer->waits_elsewhere) {
+            room.waits_here = true; /* who awaits it is the thread that matters */
+            buffer->wanted_room = room;
+            return AE_MUST_WAIT;
         }
+        status = await_room(buffer, &room, ae_deadline(buffer->wait_ns), &verdict);
     }
     return status == AETHER_OK ? AETHER_OK : explain(&verdict, status, item, call);
+}
+
+aether_status ae_room_await(struct aether_buffer *buffer, const struct ae_room *room, int64_t deadline, const char *call)
+{
+    struct verdict verdict = {.status = WAIT_FOR_READER};
+    aether_status status = await_room(buffer, room, deadline, &verdict);
+    return status == AETHER_OK ? AETHER_OK : explain(&verdict, status, room->item, call);
 }
 
 bool ae_registry_slowest(struct aether_buffer *buffer, struct slowest *slowest)

@@ -1,6 +1,7 @@
 #include "buffer/window.h"
 
 #include "base/clock.h"
+#include "buffer/feed.h"
 
 /* What was published after `segment`, which `after` follows. */
 static uint64_t bytes_since(const struct aether_buffer *buffer, const struct segment *after)
@@ -62,6 +63,13 @@ void ae_window_advance(struct aether_buffer *buffer, int steps)
 {
     while (steps-- > 0 && buffer->oldest != buffer->writing && step(buffer))
         ;
+}
+
+void ae_buffer_set_retention(struct aether_buffer *buffer, uint64_t bytes, uint64_t items, int64_t ns)
+{
+    buffer->retain_bytes = bytes;
+    buffer->retain_items = items;
+    buffer->retain_ns = ns;
 }
 
 static void raise_one(struct aether_buffer *buffer, uint64_t limit_bytes)

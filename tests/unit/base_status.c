@@ -1,7 +1,7 @@
 /* Statuses, and what aether_error() says of the last failure. */
 #include "common/unit.h"
 
-enum { STATUSES = AETHER_WOULD_BLOCK + 1 };
+enum { STATUSES = AETHER_EXISTS + 1 };
 
 TEST(base_status, D3_every_status_has_words_of_its_own)
 {
@@ -25,20 +25,25 @@ TEST(base_status, D3_what_is_no_status_is_said_to_be_unknown)
 TEST(base_status, D2_the_values_of_statuses_are_fixed)
 {
     static const aether_status in_order[] = {
-        AETHER_OK,    AETHER_EMPTY,       AETHER_TIMEOUT, AETHER_CANCELLED,  AETHER_CLOSED,      AETHER_ENDED,
-        AETHER_RESET, AETHER_FAILED,      AETHER_INVALID, AETHER_TOO_LARGE,  AETHER_INDEX_ORDER, AETHER_NO_MEMORY,
-        AETHER_BUSY,  AETHER_CIRCLE,      AETHER_FORKED,  AETHER_SYSTEM,     AETHER_LAGGED,      AETHER_GONE,
-        AETHER_AHEAD, AETHER_OTHER_EPOCH, AETHER_FULL,    AETHER_WOULD_BLOCK};
+        AETHER_OK,          AETHER_EMPTY,       AETHER_TIMEOUT,      AETHER_CANCELLED,      AETHER_CLOSED,
+        AETHER_ENDED,       AETHER_RESET,       AETHER_FAILED,       AETHER_INVALID,        AETHER_TOO_LARGE,
+        AETHER_INDEX_ORDER, AETHER_NO_MEMORY,   AETHER_BUSY,         AETHER_CIRCLE,         AETHER_FORKED,
+        AETHER_SYSTEM,      AETHER_LAGGED,      AETHER_GONE,         AETHER_AHEAD,          AETHER_OTHER_EPOCH,
+        AETHER_FULL,        AETHER_WOULD_BLOCK, AETHER_UNSUBSCRIBED, AETHER_ACCESS_CHANGED, AETHER_TOO_SLOW,
+        AETHER_SHUT_DOWN,   AETHER_STALE_EPOCH, AETHER_NO_HANDLER,   AETHER_DISABLED,       AETHER_EXISTS};
     cr_assert(sizeof in_order / sizeof *in_order == STATUSES);
     for (aether_status i = 0; i < STATUSES; i++)
         expect_number(i, in_order[i]);
     cr_assert(sizeof(aether_status) == 4);
 }
 
-TEST(base_status, D3_final_are_closed_ended_reset_and_failed)
+TEST(base_status, D3_final_are_the_ends_of_buffers_and_of_subscriptions)
 {
-    for (aether_status status = 0; status < STATUSES; status++)
-        cr_assert(aether_status_is_final(status) == (status >= AETHER_CLOSED && status <= AETHER_FAILED));
+    for (aether_status status = 0; status < STATUSES; status++) {
+        bool buffer = status >= AETHER_CLOSED && status <= AETHER_FAILED;
+        bool subscription = status >= AETHER_UNSUBSCRIBED && status <= AETHER_SHUT_DOWN;
+        cr_assert(aether_status_is_final(status) == (buffer || subscription));
+    }
 }
 
 TEST(base_status, D2_the_version_is_that_of_the_header)
