@@ -4,6 +4,7 @@
 
 #include "aether/base.h"
 #include "aether/buffer.h"
+#include "aether/bus.h"
 #include "aether/event.h"
 #include "aether/poller.h"
 #include "aether/subject.h"

@@ -4,33 +4,51 @@
 #include <stdio.h>
 #include <string.h>
 
-static _Thread_local struct {
-    aether_status status;
-    char text[256];
-} last;
+static _Thread_local struct ae_failure last;
+static _Thread_local struct ae_failure *elsewhere;
+
+struct ae_failure *ae_fail_into(struct ae_failure *failure)
+{
+    struct ae_failure *before = elsewhere;
+    elsewhere = failure;
+    return before;
+}
+
+static struct ae_failure *target(void)
+{
+    return elsewhere != NULL ? elsewhere : &last;
+}
+
+aether_status ae_fail_again(const struct ae_failure *failure)
+{
+    *target() = *failure;
+    return failure->status;
+}
 
 aether_status ae_fail(aether_status status, const char *format, ...)
 {
+    struct ae_failure *failure = target();
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(last.text, sizeof last.text, format, arguments);
+    vsnprintf(failure->text, sizeof failure->text, format, arguments);
     va_end(arguments);
-    last.status = status;
+    failure->status = status;
     return status;
 }
 
 aether_status ae_fail_system(aether_status status, int error, const char *format, ...)
 {
+    struct ae_failure *failure = target();
     va_list arguments;
     va_start(arguments, format);
-    int written = vsnprintf(last.text, sizeof last.text, format, arguments);
+    int written = vsnprintf(failure->text, sizeof failure->text, format, arguments);
     va_end(arguments);
     size_t used = written < 0 ? 0 : (size_t)written;
-    if (used < sizeof last.text) {
+    if (used < sizeof failure->text) {
         char buffer[128];
-        snprintf(last.text + used, sizeof last.text - used, ": %s", strerror_r(error, buffer, sizeof buffer));
+        snprintf(failure->text + used, sizeof failure->text - used, ": %s", strerror_r(error, buffer, sizeof buffer));
     }
-    last.status = status;
+    failure->status = status;
     return status;
 }
 

@@ -11,4 +11,18 @@ __attribute__((format(printf, 2, 3), cold)) aether_status ae_fail(aether_status 
 __attribute__((format(printf, 3, 4), cold)) aether_status ae_fail_system(aether_status status, int error, const char *format,
                                                                          ...);
 
+/* A failure that is kept, to be told by another thread than the one that met it. */
+enum { AE_FAILURE_TEXT = 256 };
+
+struct ae_failure {
+    aether_status status;
+    char text[AE_FAILURE_TEXT];
+};
+
+/* From now on what this thread fails in goes there; NULL: to aether_error(), as usual. Returns where it went before. */
+struct ae_failure *ae_fail_into(struct ae_failure *failure);
+
+/* It is this thread's last failure. Returns its status. */
+aether_status ae_fail_again(const struct ae_failure *failure);
+
 #endif

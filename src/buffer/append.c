@@ -15,6 +15,7 @@
 #include "base/probe.h"
 #include "buffer/buffer.h"
 #include "buffer/copy.h"
+#include "buffer/feed.h"
 #include "buffer/gate.h"
 #include "buffer/layout.h"
 #include "buffer/poller.h"
@@ -396,6 +397,19 @@ aether_status aether_abandon(aether_buffer *buffer)
     ae_writer_abandon(buffer);
     ae_writer_leave(buffer);
     return status;
+}
+
+aether_status ae_prepare(struct aether_buffer *buffer, const aether_payload *payload, void **data, const char *call)
+{
+    struct batch batch = {(const unsigned char *)payload, 1, sizeof *payload, false, payload->release == NULL, call};
+    return reserve_entered(buffer, &batch, data);
+}
+
+void ae_prepared_commit(struct aether_buffer *buffer)
+{
+    struct reservation *reservation = &buffer->reservation;
+    reservation->active = false;
+    publish(buffer, &reservation->layout, 1);
 }
 
 /* -------------------------------------------------------------------------------------------------------------- trim */

@@ -305,7 +305,7 @@ static __attribute__((noinline)) aether_status cross(struct aether_cursor *curso
         skip_beyond_limit(cursor, &crossing);
     struct registry_node *node = NULL;
     if (crossing.to->owner != from->owner && ae_limit_is_registered(&cursor->limit)) {
-        node = ae_registry_add(crossing.to->owner, &cursor->limit, crossing.to->offset, crossing.number);
+        node = ae_registry_add(crossing.to->owner, cursor, &cursor->limit, crossing.to->offset, crossing.number);
         if (node == NULL) {
             ae_cursor_let_go(crossing.to, crossing.pinned, crossing.user_of == cursor->user_of ? NULL : crossing.user_of);
             return ae_fail(AETHER_NO_MEMORY, "aether_cursor_next: no memory for a place in the other buffer's registry");

@@ -26,6 +26,21 @@ static inline void ae_buffer_wait_elsewhere(struct aether_buffer *buffer)
 AETHER_CHECKED aether_status ae_room_await(struct aether_buffer *buffer, const struct ae_room *room, int64_t deadline,
                                            const char *call);
 
+/*
+ * As aether_reserve(), also of a payload by reference, which leaves *data NULL: all that can fail does so here. The payload
+ * is not one that is small enough to be copied. Then it is committed whole, or ae_writer_abandon() gives it up. The writer
+ * only.
+ */
+AETHER_CHECKED aether_status ae_prepare(struct aether_buffer *buffer, const aether_payload *payload, void **data,
+                                        const char *call);
+void ae_prepared_commit(struct aether_buffer *buffer);
+
+/*
+ * The cursor limits the writer of this buffer no more, whatever limit it has there; its reader is not asked. Any thread,
+ * while nobody closes it. Takes a lock that no reading or appending call takes.
+ */
+void ae_registry_excuse(struct aether_buffer *buffer, const struct aether_cursor *cursor);
+
 /* Other figures for what is kept though nobody reads. The writer only. */
 void ae_buffer_set_retention(struct aether_buffer *buffer, uint64_t bytes, uint64_t items, int64_t ns);
 
@@ -55,6 +70,12 @@ static inline uint64_t ae_cursor_items(const struct aether_cursor *cursor)
 static inline uint64_t ae_cursor_events(const struct aether_cursor *cursor)
 {
     return cursor->head.number + ae_cursor_extra(cursor);
+}
+
+/* Whether the item after the cursor's place is there, and in the segment of the one before it. */
+static inline bool ae_cursor_has_more_here(const struct aether_cursor *cursor)
+{
+    return ae_word_is_item(AE_LOAD(E1_READ, ae_slot_word(cursor->head.at), acquire)); /* E1: pairs with E1_PUBLISH */
 }
 
 /* Whether the cursor stands in this buffer, rather than in one that leads there or was spliced to. */

@@ -42,7 +42,7 @@ static aether_status register_at(struct aether_cursor *cursor, const struct limi
     if (AE_LIKELY(!ae_limit_is_registered(limit)))
         return AETHER_OK;
     cursor->weight = ae_weight_before(cursor->segment, cursor->head.at);
-    *node = ae_registry_add(owner, limit, ae_cursor_bytes_read(cursor), cursor->head.number);
+    *node = ae_registry_add(owner, cursor, limit, ae_cursor_bytes_read(cursor), cursor->head.number);
     return *node != NULL ? AETHER_OK : ae_fail(AETHER_NO_MEMORY, "%s: no memory for a place in the registry", call);
 }
 
@@ -267,6 +267,8 @@ aether_cursor *aether_cursor_dup(aether_cursor *cursor)
         ae_cursor_free(twin);
         return NULL;
     }
+    if (twin->node != NULL)
+        ae_registry_hand_over(segment->owner, twin->node, twin);
     twin->weight = cursor->weight;
     if (cursor->pinned)
         ae_pin_hold(segment);
@@ -356,6 +358,8 @@ void ae_cursor_move(struct aether_cursor *cursor, struct aether_cursor *from)
     cursor->last_number = from->last_number;
     cursor->last_index = from->last_index;
     cursor->last_epoch = from->last_epoch;
+    if (cursor->node != NULL)
+        ae_registry_hand_over(cursor->segment->owner, cursor->node, cursor);
     (void)ae_gate_settled(from);
     ae_cursor_free(from);
     if (node != NULL)

@@ -61,12 +61,13 @@ static struct registry_node *take_node(struct aether_buffer *buffer)
     return node;
 }
 
-struct registry_node *ae_registry_add(struct aether_buffer *buffer, const struct limit *limit, uint64_t bytes,
-                                      uint64_t items)
+struct registry_node *ae_registry_add(struct aether_buffer *buffer, const struct aether_cursor *cursor,
+                                      const struct limit *limit, uint64_t bytes, uint64_t items)
 {
     pthread_mutex_lock(&buffer->registry_lock);
     struct registry_node *node = take_node(buffer);
     if (node != NULL) {
+        node->cursor = cursor;
         fill(node, limit, ae_segment_size(buffer->largest_room) * AETHER_LIMIT_SEGMENTS);
         AE_STORE(E15_PLACE, &node->items, items, relaxed); /* E15, E16: carried by in_use */
         AE_STORE(E15_PLACE, &node->bytes, bytes, relaxed);
@@ -78,6 +79,13 @@ struct registry_node *ae_registry_add(struct aether_buffer *buffer, const struct
     return node;
 }
 
+void ae_registry_hand_over(struct aether_buffer *buffer, struct registry_node *node, const struct aether_cursor *cursor)
+{
+    pthread_mutex_lock(&buffer->registry_lock);
+    node->cursor = cursor;
+    pthread_mutex_unlock(&buffer->registry_lock);
+}
+
 void ae_registry_remove(struct aether_buffer *buffer, struct registry_node *node)
 {
     pthread_mutex_lock(&buffer->registry_lock);
@@ -87,6 +95,20 @@ void ae_registry_remove(struct aether_buffer *buffer, struct registry_node *node
     AE_STORE(E16_USE, &node->in_use, 0, seq_cst);
     node->next_free = buffer->free_nodes;
     buffer->free_nodes = node;
+    pthread_mutex_unlock(&buffer->registry_lock);
+    ae_registry_wake(buffer);
+}
+
+void ae_registry_excuse(struct aether_buffer *buffer, const struct aether_cursor *cursor)
+{
+    pthread_mutex_lock(&buffer->registry_lock);
+    for (struct registry_node *node = buffer->nodes; node != NULL; node = node->next) {
+        /* E16, R1, relaxed, all of them: under the lock. */
+        if (AE_LOAD(E16_LOAD, &node->in_use, relaxed) == 0 || node->cursor != cursor)
+            continue;
+        AE_SUB(E16_COUNT, &buffer->limiting, is_limiting(AE_LOAD(R1_NUMBER, &node->policy, relaxed)), relaxed);
+        AE_STORE(R1_NUMBER, &node->policy, AETHER_LAP, seq_cst); /* E15: before the look at `waits` */
+    }
     pthread_mutex_unlock(&buffer->registry_lock);
     ae_registry_wake(buffer);
 }

@@ -32,6 +32,7 @@ struct registry_node {
     uint64_t bytes, items; /* atomic: E15; at least so much of the buffer is read */
     uint64_t wanted;  /* atomic: E15; the waiting writer wants so much read; it never falls while a cursor has the node */
     uintptr_t thread; /* atomic: R1; which thread read last, 0 before */
+    const struct aether_cursor *cursor; /* lock: registry_lock; whose it is */
     struct registry_node *next_free;
 };
 
@@ -42,8 +43,10 @@ bool ae_limit_is_registered(const struct limit *limit);
  * A node of `buffer` for a cursor that has read so much of it. NULL: no memory. Takes a lock that no append takes. A limit
  * below four of the buffer's largest segments, which one from another buffer may be, is taken for that.
  */
-struct registry_node *ae_registry_add(struct aether_buffer *buffer, const struct limit *limit, uint64_t bytes,
-                                      uint64_t items);
+struct registry_node *ae_registry_add(struct aether_buffer *buffer, const struct aether_cursor *cursor,
+                                      const struct limit *limit, uint64_t bytes, uint64_t items);
+/* The node is that of another cursor now. */
+void ae_registry_hand_over(struct aether_buffer *buffer, struct registry_node *node, const struct aether_cursor *cursor);
 void ae_registry_remove(struct aether_buffer *buffer, struct registry_node *node);
 
 /* The calling thread reads the cursor. */

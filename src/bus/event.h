@@ -31,6 +31,17 @@ struct ae_event_head {
 /* Makes `event` complete: sizes of texts that end at their NUL. AETHER_INVALID or AETHER_TOO_LARGE with a text. */
 AETHER_CHECKED aether_status ae_event_complete(aether_event *event, const char *call);
 
+/* Whether it is so already, and is no mark: nothing has to be looked up to encode it. */
+static inline bool ae_event_is_complete(const aether_event *event)
+{
+    return (event->type_size != 0) == (event->type != NULL) && (event->actor_size != 0) == (event->actor != NULL) &&
+           event->type_size <= AETHER_EVENT_TEXT_MAX && event->actor_size <= AETHER_EVENT_TEXT_MAX &&
+           event->metadata.size <= AETHER_METADATA_MAX && event->data.size <= AETHER_DATA_MAX &&
+           (event->metadata.data != NULL || event->metadata.size == 0) &&
+           (event->data.data != NULL || event->data.size == 0) && event->kind == AETHER_EVENT_LIVE &&
+           (event->flags & ~(uint32_t)AETHER_EVENT_DELETED) == 0;
+}
+
 /* The bytes that it takes encoded, a multiple of 8. The event is complete. */
 size_t ae_event_size(const aether_event *event, size_t subject_size);
 

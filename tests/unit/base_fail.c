@@ -31,3 +31,15 @@ TEST(base_fail, D3_a_text_that_is_too_long_is_cut)
     (void)ae_fail_system(AETHER_SYSTEM, ENOMEM, "%s", text); /* the words of the system are cut */
     expect_within(240, sizeof text - 1, strlen(aether_error()));
 }
+
+TEST(base_fail, D3_a_failure_is_kept_and_told_by_another)
+{
+    struct ae_failure kept;
+    expect_status(AETHER_BUSY, ae_fail(AETHER_BUSY, "mine"));
+    cr_assert(ae_fail_into(&kept) == NULL);
+    expect_status(AETHER_INVALID, ae_fail(AETHER_INVALID, "theirs %d", 1));
+    cr_assert(ae_fail_into(NULL) == &kept);
+    expect_failure(AETHER_BUSY, "mine");
+    expect_status(AETHER_INVALID, ae_fail_again(&kept));
+    expect_failure(AETHER_INVALID, "theirs 1");
+}

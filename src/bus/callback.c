@@ -1,0 +1,3 @@
+#include "bus/callback.h"
+
+_Thread_local int ae_bus_callback_depth;
