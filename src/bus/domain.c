@@ -206,7 +206,7 @@ static aether_bus *make_handle(struct ae_domain *domain, enum ae_bus_kind kind, 
     }
     *bus =
         (aether_bus){.domain = domain, .generation = ae_fork_generation, .kind = kind, .prefix_size = (uint16_t)prefix.size};
-    if (prefix.size != 0)
+    if (prefix.data != NULL)
         memcpy(bus->prefix, prefix.data, prefix.size);
     bus->prefix[prefix.size] = '\0';
     return bus;
@@ -356,7 +356,7 @@ aether_bus *aether_bus_namespace(aether_bus *bus, const char *name)
 {
     static const char call[] = "aether_bus_namespace";
     char memory[AETHER_SUBJECT_MAX + 3];
-    struct ae_subject pattern;
+    struct ae_subject pattern = {.tokens = 0};
     if (refuse_nesting(bus, call) != AETHER_OK || parse_space(&pattern, memory, name, call) != AETHER_OK)
         return NULL;
     return open_space(bus, &pattern, NULL, call);
@@ -366,7 +366,7 @@ aether_bus *aether_bus_domain_sized(aether_bus *bus, const char *name, const aet
 {
     static const char call[] = "aether_bus_domain";
     char memory[AETHER_SUBJECT_MAX + 3];
-    struct ae_subject pattern;
+    struct ae_subject pattern = {.tokens = 0};
     aether_bus_options options;
     take_options(&options, given, size);
     if (refuse_nesting(bus, call) != AETHER_OK || parse_space(&pattern, memory, name, call) != AETHER_OK ||

@@ -65,10 +65,10 @@ aether_status aether_bus_get_stats_sized(aether_bus *bus, aether_bus_stats *stat
 {
     static const char call[] = "aether_bus_get_stats";
     aether_status status = ae_bus_refuse(bus, call);
-    if (status == AETHER_OK && stats == NULL)
-        status = ae_fail(AETHER_INVALID, "%s: stats is NULL", call);
     if (status != AETHER_OK)
         return status;
+    if (stats == NULL)
+        return ae_fail(AETHER_INVALID, "%s: stats is NULL", call);
     struct stats_command command = {.stats.published = 0};
     ae_domain_do(bus->domain, &command.command, run_stats);
     memset(stats, 0, size);
@@ -153,11 +153,12 @@ aether_status aether_bus_each_pattern(aether_bus *bus, bool (*each)(const aether
 {
     static const char call[] = "aether_bus_each_pattern";
     aether_status status = ae_bus_refuse(bus, call);
-    if (status == AETHER_OK && each == NULL)
-        status = ae_fail(AETHER_INVALID, "%s: each is NULL", call);
+    if (status != AETHER_OK)
+        return status;
+    if (each == NULL)
+        return ae_fail(AETHER_INVALID, "%s: each is NULL", call);
     struct rows_command rows;
-    if (status == AETHER_OK)
-        status = collect_rows(&rows, bus, call);
+    status = collect_rows(&rows, bus, call);
     if (status != AETHER_OK)
         return status;
     for (size_t i = 0; i < rows.count; i++) {
@@ -327,10 +328,11 @@ aether_status aether_bus_write_prometheus(aether_bus *bus, size_t patterns,
     aether_bus_stats stats;
     struct rows_command rows;
     aether_status status = aether_bus_get_stats(bus, &stats);
-    if (status == AETHER_OK && write == NULL)
-        status = ae_fail(AETHER_INVALID, "%s: write is NULL", call);
-    if (status == AETHER_OK)
-        status = collect_rows(&rows, bus, call);
+    if (status != AETHER_OK)
+        return status;
+    if (write == NULL)
+        return ae_fail(AETHER_INVALID, "%s: write is NULL", call);
+    status = collect_rows(&rows, bus, call);
     if (status != AETHER_OK)
         return status;
     struct writer writer = {write, user, true};

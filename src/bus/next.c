@@ -526,10 +526,10 @@ aether_status aether_subscription_get_stats_sized(aether_subscription *subscript
 {
     static const char call[] = "aether_subscription_get_stats";
     aether_status status = ae_subscription_refuse(subscription, call);
-    if (status == AETHER_OK && stats == NULL)
-        status = ae_fail(AETHER_INVALID, "%s: stats is NULL", call);
     if (status != AETHER_OK)
         return status;
+    if (stats == NULL)
+        return ae_fail(AETHER_INVALID, "%s: stats is NULL", call);
     struct stats_command command = {.subscription = subscription};
     ae_domain_do(subscription->domain, &command.command, run_stats);
     bool is_discarded = ae_subscription_reason(subscription) != AETHER_OK && !subscription->drains;

@@ -45,26 +45,27 @@ static inline uint64_t generation_of(const struct ae_domain *domain, const struc
     return ae_trie_generation(&domain->feeds, topic->first_hash) + domain->generation;
 }
 
-/* The topic of event number `at`, with its feeds as they are now. */
-static aether_status look_up(struct ae_publish *publish, size_t at, struct aether_topic **found)
+/* The topic of event number `at`, with its feeds as they are now. NULL: why not is in *status. */
+static inline struct aether_topic *look_up(struct ae_publish *publish, size_t at, aether_status *status)
 {
     struct ae_domain *domain = publish->domain;
     struct aether_topic *topic = publish->topic;
     if (topic == NULL) {
         const struct ae_subject *subject = publish->subjects != NULL ? &publish->subjects[at] : publish->subject;
         topic = ae_topics_get(&domain->topics, domain, subject);
-        if (AE_UNLIKELY(topic == NULL))
-            return ae_fail(AETHER_NO_MEMORY, "%s: no memory for a subject", publish->call);
+        if (AE_UNLIKELY(topic == NULL)) {
+            *status = ae_fail(AETHER_NO_MEMORY, "%s: no memory for a subject", publish->call);
+            return NULL;
+        }
     }
     uint64_t generation = generation_of(domain, topic);
-    aether_status status = AETHER_OK;
+    *status = AETHER_OK;
     if (AE_UNLIKELY(topic->generation != generation))
-        status = match(publish, topic, generation);
-    if (AE_UNLIKELY(status == AETHER_OK && topic->foreign))
-        status = ae_fail(AETHER_INVALID, "%s: the subject %.60s is of a namespace that is an order of its own",
-                         publish->call, topic->subject);
-    *found = topic;
-    return status;
+        *status = match(publish, topic, generation);
+    if (AE_UNLIKELY(*status == AETHER_OK && topic->foreign))
+        *status = ae_fail(AETHER_INVALID, "%s: the subject %.60s is of a namespace that is an order of its own",
+                          publish->call, topic->subject);
+    return AE_LIKELY(*status == AETHER_OK) ? topic : NULL;
 }
 
 /* -------------------------------------------------------------------------------------------------------------- lines */
@@ -196,9 +197,9 @@ static void forget_batch(struct ae_publish *publish)
 static aether_status add_up(struct ae_publish *publish, uint64_t *appended, uint64_t *unmatched)
 {
     for (size_t at = 0; at < publish->count; at++) {
-        struct aether_topic *topic;
-        aether_status status = look_up(publish, at, &topic);
-        if (status != AETHER_OK)
+        aether_status status;
+        const struct aether_topic *topic = look_up(publish, at, &status);
+        if (topic == NULL)
             return status;
         size_t size = ae_event_size(&publish->events[at], topic->size);
         for (size_t i = 0; i < topic->count; i++)
@@ -281,10 +282,10 @@ static aether_status write_all(struct ae_publish *publish, struct blob *blob, ui
 {
     unsigned char *first = blob != NULL ? blob->bytes : publish->feeds->batch_at;
     if (publish->subjects == NULL) {
-        struct aether_topic *topic;
-        aether_status status = look_up(publish, 0, &topic);
+        aether_status status;
+        const struct aether_topic *topic = look_up(publish, 0, &status);
         unsigned char *at = first;
-        for (size_t i = 0; status == AETHER_OK && i < publish->count; i++)
+        for (size_t i = 0; topic != NULL && i < publish->count; i++)
             at = ae_event_encode(at, &publish->events[i], ae_topic_text(topic), index);
         for (const struct ae_feed *feed = publish->feeds->next_in_batch; blob == NULL && feed != NULL;
              feed = feed->next_in_batch)
@@ -292,9 +293,9 @@ static aether_status write_all(struct ae_publish *publish, struct blob *blob, ui
         return status;
     }
     for (size_t i = 0; i < publish->count; i++) {
-        struct aether_topic *topic;
-        aether_status status = look_up(publish, i, &topic); /* it may have been forgotten meanwhile */
-        if (status != AETHER_OK)
+        aether_status status;
+        const struct aether_topic *topic = look_up(publish, i, &status); /* it may have been forgotten meanwhile */
+        if (topic == NULL)
             return status;
         for (size_t k = 0; k < topic->count; k++)
             topic->feeds[k]->batch_at =
@@ -369,9 +370,8 @@ static inline aether_status attempt(struct ae_publish *publish)
     }
     if (AE_UNLIKELY(publish->count != 1))
         return publish_several(publish, index);
-    struct aether_topic *topic;
-    status = look_up(publish, 0, &topic);
-    if (AE_UNLIKELY(status != AETHER_OK))
+    const struct aether_topic *topic = look_up(publish, 0, &status);
+    if (AE_UNLIKELY(topic == NULL))
         return status;
     if (AE_UNLIKELY(topic->count > 1))
         return publish_several(publish, index);
@@ -663,11 +663,12 @@ aether_status aether_publish_batch_sized(aether_bus *bus, const aether_event *ev
 {
     static const char call[] = "aether_publish_batch";
     aether_status status = ae_bus_refuse(bus, call);
-    if (status == AETHER_OK && events == NULL && count != 0)
-        status = ae_fail(AETHER_INVALID, "%s: events is NULL", call);
     if (status != AETHER_OK || count == 0)
         return status;
+    if (events == NULL)
+        return ae_fail(AETHER_INVALID, "%s: events is NULL", call);
     struct copies copies;
+    copies.events = copies.own;
     status = copy_events(&copies, bus->domain, events, count, size, call);
     if (status != AETHER_OK)
         return status;
@@ -702,10 +703,10 @@ aether_status aether_topic_publish_batch_sized(aether_topic *topic, const aether
 {
     static const char call[] = "aether_topic_publish_batch";
     aether_status status = refuse_topic(topic, call);
-    if (status == AETHER_OK && events == NULL && count != 0)
-        status = ae_fail(AETHER_INVALID, "%s: events is NULL", call);
     if (status != AETHER_OK || count == 0)
         return status;
+    if (events == NULL)
+        return ae_fail(AETHER_INVALID, "%s: events is NULL", call);
     struct ae_publish publish = {.domain = topic->domain, .call = call, .topic = topic};
     struct copies copies;
     status = copy_events(&copies, topic->domain, events, count, size, call);

@@ -631,7 +631,6 @@ aether_status ae_subscription_take_limit(aether_subscription *subscription)
     aether_on_limit on_limit = is_over ? AETHER_LAP : subscription->on_limit; /* nobody waits for what is over */
     aether_status status = aether_cursor_set_limit(subscription->cursor, on_limit, subscription->limit_bytes);
     /* B5: whoever ends it meanwhile has seen this limit, or is seen here: then once more. */
-    subscription->owes_limit =
-        status != AETHER_OK || (!is_over && AE_LOAD(B5_LOAD, &subscription->reason, seq_cst) != 0);
+    subscription->owes_limit = status != AETHER_OK || (!is_over && AE_LOAD(B5_LOAD, &subscription->reason, seq_cst) != 0);
     return status;
 }

@@ -2,6 +2,17 @@
 
 enum { LEAST = 16 };
 
+static size_t bytes_of(size_t capacity)
+{
+    return capacity * sizeof(void *);
+}
+
+static void free_buckets(const struct ae_table *table)
+{
+    if (table->buckets != NULL)
+        ae_free(table->allocator, table->buckets, bytes_of(table->capacity), _Alignof(struct ae_entry *));
+}
+
 uint64_t ae_table_hash(aether_text subject)
 {
     return ae_token_hash(subject.data, subject.size, subject.data + subject.size);
@@ -32,7 +43,7 @@ static void link_in(struct ae_table *table, struct ae_entry *entry)
 static bool grow(struct ae_table *table)
 {
     struct ae_table larger = {.allocator = table->allocator, .capacity = table->capacity != 0 ? 2 * table->capacity : LEAST};
-    size_t bytes = larger.capacity * sizeof *larger.buckets;
+    size_t bytes = bytes_of(larger.capacity);
     larger.buckets = ae_alloc(table->allocator, bytes, _Alignof(struct ae_entry *));
     if (larger.buckets == NULL)
         return table->capacity != 0; /* it goes on, with longer chains */
@@ -43,8 +54,7 @@ static bool grow(struct ae_table *table)
             next = entry->next;
             link_in(&larger, entry);
         }
-    if (table->buckets != NULL)
-        ae_free(table->allocator, table->buckets, table->capacity * sizeof *table->buckets, _Alignof(struct ae_entry *));
+    free_buckets(table);
     *table = larger;
     return true;
 }
@@ -74,7 +84,6 @@ void ae_table_destroy(struct ae_table *table, void (*release)(struct ae_entry *e
             next = entry->next;
             release(entry, table->allocator);
         }
-    if (table->buckets != NULL)
-        ae_free(table->allocator, table->buckets, table->capacity * sizeof *table->buckets, _Alignof(struct ae_entry *));
+    free_buckets(table);
     *table = (struct ae_table){.allocator = table->allocator};
 }
