@@ -501,6 +501,7 @@ static inline aether_status publish_now(struct ae_publish *publish)
 struct copies {
     aether_event *events; /* `own`, or from the allocator */
     size_t count;
+    uint64_t index; /* of all of them */
     aether_event own[EVENTS_ON_STACK];
 };
 
@@ -508,6 +509,22 @@ static void free_copies(struct copies *copies, const struct ae_domain *domain)
 {
     if (copies->events != copies->own)
         ae_free(&domain->allocator, copies->events, copies->count * sizeof *copies->events, _Alignof(aether_event));
+}
+
+static aether_status copy_event(struct copies *copies, size_t at, const unsigned char *from, size_t size, const char *call)
+{
+    aether_event *event = &copies->events[at];
+    *event = (aether_event){0};
+    memcpy(event, from, size < sizeof *event ? size : sizeof *event);
+    if (event->kind != AETHER_EVENT_LIVE && event->kind != AETHER_EVENT_SNAPSHOT)
+        return ae_fail(AETHER_INVALID, "%s: event %zu is a mark, of kind %d", call, at, event->kind);
+    event->kind = AETHER_EVENT_LIVE;
+    if (at == 0)
+        copies->index = event->index;
+    if (event->index != copies->index && event->index != 0)
+        return ae_fail(AETHER_INVALID, "%s: event %zu has index %llu, the first one %llu: a batch has one index", call, at,
+                       (unsigned long long)event->index, (unsigned long long)copies->index);
+    return ae_event_complete(event, call);
 }
 
 /* `count` events whose own size is `size`; only `count` above EVENTS_ON_STACK needs memory. */
@@ -520,29 +537,15 @@ static aether_status copy_events(struct copies *copies, const struct ae_domain *
         copies->events = count <= SIZE_MAX / sizeof *events
                              ? ae_alloc(&domain->allocator, count * sizeof *events, _Alignof(aether_event))
                              : NULL;
-    if (copies->events == NULL) {
-        copies->events = copies->own;
+    if (copies->events == NULL)
         return ae_fail(AETHER_NO_MEMORY, "%s: no memory for %zu events", call, count);
-    }
     const unsigned char *from = (const unsigned char *)events;
-    for (size_t i = 0; i < count; i++) {
-        aether_event *event = &copies->events[i];
-        *event = (aether_event){0};
-        memcpy(event, from + i * size, size < sizeof *event ? size : sizeof *event);
-        if (event->kind != AETHER_EVENT_LIVE && event->kind != AETHER_EVENT_SNAPSHOT) {
-            free_copies(copies, domain);
-            copies->events = copies->own;
-            return ae_fail(AETHER_INVALID, "%s: event %zu is a mark, of kind %d", call, i, event->kind);
-        }
-        event->kind = AETHER_EVENT_LIVE;
-        aether_status status = ae_event_complete(event, call);
-        if (status != AETHER_OK) {
-            free_copies(copies, domain);
-            copies->events = copies->own;
-            return status;
-        }
-    }
-    return AETHER_OK;
+    aether_status status = AETHER_OK;
+    for (size_t i = 0; status == AETHER_OK && i < count; i++)
+        status = copy_event(copies, i, from + i * size, size, call);
+    if (status != AETHER_OK)
+        free_copies(copies, domain);
+    return status;
 }
 
 /* One event, as it is or as a copy. */
@@ -573,19 +576,12 @@ static inline aether_status publish_event(struct ae_publish *publish, const aeth
     return publish_now(publish);
 }
 
-/* The indexes and epochs of a batch are one. */
-static aether_status check_batch(const struct copies *copies, struct ae_publish *publish)
+static void take_batch(struct ae_publish *publish, const struct copies *copies)
 {
-    const aether_event *first = copies->events;
-    for (size_t i = 1; i < copies->count; i++)
-        if (copies->events[i].index != first->index && copies->events[i].index != 0)
-            return ae_fail(AETHER_INVALID, "%s: event %zu has index %llu, the first one %llu: a batch has one index",
-                           publish->call, i, (unsigned long long)copies->events[i].index, (unsigned long long)first->index);
-    publish->events = first;
+    publish->events = copies->events;
     publish->count = copies->count;
-    publish->index = first->index;
-    publish->epoch = first->epoch;
-    return AETHER_OK;
+    publish->index = copies->index;
+    publish->epoch = copies->events->epoch;
 }
 
 /* ----------------------------------------------------------------------------------------------------- public calls */
@@ -648,9 +644,8 @@ static aether_status publish_batch(aether_bus *bus, const struct copies *copies,
 {
     struct ae_publish publish = {.domain = bus->domain, .call = call};
     struct names names;
-    aether_status status = check_batch(copies, &publish);
-    if (status == AETHER_OK)
-        status = parse_names(&names, bus, copies, call);
+    take_batch(&publish, copies);
+    aether_status status = parse_names(&names, bus, copies, call);
     if (status != AETHER_OK)
         return status;
     publish.subjects = names.subjects;
@@ -712,9 +707,8 @@ aether_status aether_topic_publish_batch_sized(aether_topic *topic, const aether
     status = copy_events(&copies, topic->domain, events, count, size, call);
     if (status != AETHER_OK)
         return status;
-    status = check_batch(&copies, &publish);
-    if (status == AETHER_OK)
-        status = publish_now(&publish);
+    take_batch(&publish, &copies);
+    status = publish_now(&publish);
     free_copies(&copies, topic->domain);
     return status;
 }
