@@ -501,7 +501,7 @@ static inline aether_status publish_now(struct ae_publish *publish)
 struct copies {
     aether_event *events; /* `own`, or from the allocator */
     size_t count;
-    uint64_t index; /* of all of them */
+    uint64_t index, epoch; /* of all of them */
     aether_event own[EVENTS_ON_STACK];
 };
 
@@ -519,8 +519,10 @@ static aether_status copy_event(struct copies *copies, size_t at, const unsigned
     if (event->kind != AETHER_EVENT_LIVE && event->kind != AETHER_EVENT_SNAPSHOT)
         return ae_fail(AETHER_INVALID, "%s: event %zu is a mark, of kind %d", call, at, event->kind);
     event->kind = AETHER_EVENT_LIVE;
-    if (at == 0)
+    if (at == 0) {
         copies->index = event->index;
+        copies->epoch = event->epoch;
+    }
     if (event->index != copies->index && event->index != 0)
         return ae_fail(AETHER_INVALID, "%s: event %zu has index %llu, the first one %llu: a batch has one index", call, at,
                        (unsigned long long)event->index, (unsigned long long)copies->index);
@@ -533,6 +535,7 @@ static aether_status copy_events(struct copies *copies, const struct ae_domain *
 {
     copies->events = copies->own;
     copies->count = count;
+    copies->index = copies->epoch = 0;
     if (count > EVENTS_ON_STACK)
         copies->events = count <= SIZE_MAX / sizeof *events
                              ? ae_alloc(&domain->allocator, count * sizeof *events, _Alignof(aether_event))
@@ -548,6 +551,14 @@ static aether_status copy_events(struct copies *copies, const struct ae_domain *
     return status;
 }
 
+static void take_batch(struct ae_publish *publish, const struct copies *copies)
+{
+    publish->events = copies->events;
+    publish->count = copies->count;
+    publish->index = copies->index;
+    publish->epoch = copies->epoch;
+}
+
 /* One event, as it is or as a copy. */
 static __attribute__((noinline)) aether_status publish_copy(struct ae_publish *publish, const aether_event *event,
                                                             size_t size)
@@ -556,9 +567,7 @@ static __attribute__((noinline)) aether_status publish_copy(struct ae_publish *p
     aether_status status = copy_events(&copies, publish->domain, event, 1, size, publish->call);
     if (status != AETHER_OK)
         return status;
-    publish->events = copies.events;
-    publish->index = copies.events->index;
-    publish->epoch = copies.events->epoch;
+    take_batch(publish, &copies);
     return publish_now(publish);
 }
 
@@ -574,14 +583,6 @@ static inline aether_status publish_event(struct ae_publish *publish, const aeth
     publish->index = event->index;
     publish->epoch = event->epoch;
     return publish_now(publish);
-}
-
-static void take_batch(struct ae_publish *publish, const struct copies *copies)
-{
-    publish->events = copies->events;
-    publish->count = copies->count;
-    publish->index = copies->index;
-    publish->epoch = copies->events->epoch;
 }
 
 /* ----------------------------------------------------------------------------------------------------- public calls */
