@@ -34,18 +34,23 @@ static void come_to_end_mark(aether_subscription *subscription, aether_event *ev
     make_mark(subscription, event, AETHER_EVENT_SNAPSHOT_END, index);
 }
 
+/* With the namespace's prefix, which stands before it. */
+static aether_text full_subject(const aether_subscription *subscription, const aether_event *event)
+{
+    return (aether_text){event->subject - subscription->prefix_size, event->subject_size + subscription->prefix_size};
+}
+
 static bool is_below_watermark(const aether_subscription *subscription, const aether_event *event)
 {
     if (AE_UNLIKELY(subscription->by_subject))
-        return event->subject_index <=
-               ae_snapshot_mark(subscription->snapshot, (aether_text){event->subject, event->subject_size});
+        return event->subject_index <= ae_snapshot_mark(subscription->snapshot, full_subject(subscription, event));
     return event->index <= subscription->watermark;
 }
 
 static bool passes(const aether_subscription *subscription, const aether_event *event)
 {
-    aether_text subject = {event->subject - subscription->prefix_size, event->subject_size + subscription->prefix_size};
-    if (subscription->is_wide && !ae_pattern_matches(ae_subscription_pattern(subscription), subject))
+    if (subscription->is_wide &&
+        !ae_pattern_matches(ae_subscription_pattern(subscription), full_subject(subscription, event)))
         return false;
     return subscription->filter == NULL || ae_filter_passes(subscription->filter, event);
 }
@@ -123,16 +128,18 @@ static bool is_drained(const aether_subscription *subscription)
     return place >= subscription->end_items;
 }
 
-/* Its reader knows: it holds no more of the feed than it may, until it is closed. */
-static void be_told(aether_subscription *subscription)
+/* Its reader knows: it holds no more of the feed than it may, and a poller finds it ready until it is closed. */
+static aether_status be_told(aether_subscription *subscription, aether_status reason)
 {
-    if (!subscription->is_told && subscription->has_crossed)
-        subscription->is_told =
-            aether_cursor_set_limit(subscription->cursor, AETHER_LAP,
-                                    subscription->limit_bytes != AETHER_UNLIMITED
-                                        ? subscription->limit_bytes
-                                        : AETHER_LIMIT_SEGMENTS * (uint64_t)subscription->domain->segment_bytes) ==
-            AETHER_OK;
+    uint64_t least = AETHER_LIMIT_SEGMENTS * (uint64_t)subscription->domain->segment_bytes;
+    uint64_t limit = subscription->limit_bytes != AETHER_UNLIMITED ? subscription->limit_bytes : least;
+    struct ae_failure ignored, *before = ae_fail_into(&ignored);
+    if (subscription->has_crossed && aether_cursor_set_limit(subscription->cursor, AETHER_LAP, limit) != AETHER_OK)
+        ae_registry_excuse(subscription->cursor->segment->owner, subscription->cursor);
+    (void)ae_fail_into(before);
+    aether_cursor_cancel(subscription->cursor);
+    subscription->is_told = true;
+    return reason;
 }
 
 /*
@@ -141,11 +148,10 @@ static void be_told(aether_subscription *subscription)
  */
 static __attribute__((noinline)) aether_status be_over(aether_subscription *subscription, aether_status reason)
 {
-    bool drained = !subscription->drains || (is_drained(subscription) && !has_conflated(subscription));
-    if (drained) {
-        be_told(subscription);
+    if (subscription->is_told)
         return reason;
-    }
+    if (!subscription->drains || (is_drained(subscription) && !has_conflated(subscription)))
+        return be_told(subscription, reason);
     if (aether_cursor_resume(subscription->cursor) != AETHER_OK)
         return reason;
     if (AE_LOAD(B5_LOAD, &subscription->cancelled, seq_cst) !=
@@ -282,6 +288,13 @@ static void begin_item(aether_subscription *subscription, const aether_item *ite
     subscription->has_crossed |= !subscription->in_snapshot;
 }
 
+/* No more is to be read before what was conflated is handed out. */
+static bool conflates_no_more(const aether_subscription *subscription)
+{
+    return ae_conflation_is_full(subscription->conflation) ||
+           (ae_subscription_reason(subscription) != AETHER_OK && is_drained(subscription));
+}
+
 /* Nothing of an item is left: the conflation table is filled up first, and then handed out. */
 static aether_status next_item(aether_subscription *subscription, aether_event *event, struct wait *wait)
 {
@@ -292,9 +305,8 @@ static aether_status next_item(aether_subscription *subscription, aether_event *
         (subscription->owes_limit && !subscription->in_snapshot))
         return owe(subscription, event);
     if (has_conflated(subscription)) {
-        status = ae_conflation_is_full(subscription->conflation)
-                     ? AETHER_EMPTY
-                     : aether_cursor_next(subscription->cursor, &item, AETHER_NO_WAIT);
+        status =
+            conflates_no_more(subscription) ? AETHER_EMPTY : aether_cursor_next(subscription->cursor, &item, AETHER_NO_WAIT);
         if (status == AETHER_LAGGED)
             subscription->owes_lag = true;
         if (status != AETHER_OK) {

@@ -51,7 +51,7 @@ void ae_subscription_end(aether_subscription *subscription, aether_status reason
         ae_registry_excuse(feed->buffer, subscription->cursor);
     aether_cursor_cancel(subscription->cursor);
     subscription->domain->counters.subscriptions--;
-    subscription->domain->counters.closed += reason != AETHER_UNSUBSCRIBED;
+    subscription->domain->counters.closed++;
     unlink_from_feed(subscription);
 }
 
@@ -80,6 +80,8 @@ struct end_command {
 static aether_status run_end(struct ae_command *command)
 {
     struct end_command *end = (struct end_command *)command;
+    if (end->reason == AETHER_UNSUBSCRIBED && end->subscription->feed != NULL)
+        command->domain->counters.closed--; /* not by others */
     ae_subscription_end(end->subscription, end->reason);
     if (end->closes)
         command->domain->counters.lagged += end->subscription->lagged;
