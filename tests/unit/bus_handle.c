@@ -1,6 +1,8 @@
 /* Topics: handles of subjects, many of one, in any order of closing, while patterns come and go. */
 #include "common/unit.h"
 
+#include <stdio.h>
+
 #include "aether/bus.h"
 #include "common/unit_bus.h"
 

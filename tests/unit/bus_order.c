@@ -1,6 +1,7 @@
 /* One order of events: indexes, epochs, batches that stand together, topics, and nothing used up by what fails. */
 #include "common/unit.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "aether/bus.h"
