@@ -114,7 +114,7 @@ aether_status unit_follower_join(struct unit_follower *follower);
 
 /* published = delivered + ... + pending; NULL, or both sides. */
 const char *unit_adds_up(aether_subscription *subscription);
-/* The same, and these are the figures; position and pending_bytes are not looked at. */
+/* The same, and these are the figures; the position is not looked at. */
 const char *unit_accounts(aether_subscription *subscription, aether_subscription_stats wanted);
 
 #define expect_account(subscription, ...) expect_fine(unit_accounts(subscription, (aether_subscription_stats){__VA_ARGS__}))

@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 
-#include "aether/bus.h"
 #include "common/unit_bus.h"
 
 static aether_topic *open_topic(aether_bus *bus, const char *subject)

@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 
-#include "aether/bus.h"
 #include "common/unit_bus.h"
 
 enum { SIZE = 100 };
@@ -220,7 +219,7 @@ TEST(bus_limit, BUS4_later_indexes_queue_behind_one_that_waits)
     struct unit_publisher first, second;
     uint64_t index = 0;
     aether_subscription_stats stats = {0};
-    while (stats.pending_bytes < UNIT_LIMIT / 8) { /* something is there, and all has room */
+    while (stats.pending < 3) { /* something is there, and all has room */
         expect_ok(aether_publish(bus, "a", AETHER_EVENT(.index = ++index, .data = {filler, sizeof filler})));
         stats = unit_account(slow);
     }
@@ -327,12 +326,12 @@ TEST(bus_limit, BUS3_who_is_lapped_is_told_once_and_exactly)
     uint64_t missed = read_with_a_gap(sub);
     cr_assert(missed > 0);
     expect_account(sub, .published = MANY, .delivered = MANY - missed, .lagged = missed, .lags = 1);
-    expect_number(missed, unit_bus_stats(bus).lagged);
     expect_ok(unit_publish(bus, "a=1"));
     expect_events("a=1", AETHER_EMPTY, sub); /* it goes on */
     aether_status status;
     expect_number(MANY + 1, unit_drain(other, &status)); /* nobody else misses anything */
     aether_subscription_close(sub);
+    expect_number(missed, unit_bus_stats(bus).lagged);
     aether_subscription_close(other);
     aether_bus_destroy(bus);
 }

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "aether/bus.h"
 #include "common/unit_bus.h"
 
 /* --------------------------------------------------------------------------------------------------- indexes and epochs */

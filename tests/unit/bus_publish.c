@@ -1,7 +1,6 @@
 /* Publishing: one order in every feed, a batch stands together, and what fails stands nowhere. */
 #include "common/unit.h"
 
-#include "aether/bus.h"
 #include "common/unit_bus.h"
 
 static const aether_event something = {.type = "Something"};

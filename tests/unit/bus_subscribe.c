@@ -1,7 +1,6 @@
 /* Subscribing: patterns, filters, and where it begins. */
 #include "common/unit.h"
 
-#include "aether/bus.h"
 #include "common/unit_bus.h"
 #include "common/unit_snapshot.h"
 
