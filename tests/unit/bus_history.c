@@ -384,3 +384,65 @@ TEST(bus_history, BUS7_a_feed_has_lingered_when_its_time_is_over)
     aether_subscription_close(other);
     aether_bus_destroy(bus);
 }
+
+/* ---------------------------------------------------------------------------------------------------------- after the end
+ */
+
+TEST(bus_history, BUS8_every_call_after_shutdown_says_so_at_once)
+{
+    aether_bus *bus = unit_bus(), *space = aether_bus_namespace(bus, "n");
+    struct unit_maker maker = {0};
+    aether_snapshot_handler handler = unit_handler(&maker);
+    expect_ok(aether_bus_handle_snapshots(bus, "s", &handler));
+    unit_retain(bus, "a");
+    expect_ok(unit_publish(bus, "a=1"));
+    expect_ok(aether_bus_shutdown(bus));
+    expect_ok(aether_bus_shutdown(bus)); /* any number of times */
+    aether_bus *handles[] = {bus, space};
+    for (size_t i = 0; i < 2; i++) {
+        aether_bus *handle = handles[i];
+        expect_status(AETHER_SHUT_DOWN, unit_publish(handle, "a=2"));
+        expect_status(AETHER_SHUT_DOWN, unit_publish_batch(handle, "a=2 b=3"));
+        cr_assert(aether_topic_open(handle, "a") == NULL);
+        expect_status(AETHER_SHUT_DOWN, aether_error_status());
+        for (aether_begin how = AETHER_BEGIN_NOW; how <= AETHER_BEGIN_RESUME; how++) {
+            cr_assert(begin(handle, "s", how, UNIT_EPOCH, 1) == NULL);
+            expect_status(AETHER_SHUT_DOWN, aether_error_status());
+        }
+        expect_status(AETHER_SHUT_DOWN, aether_bus_retain(handle, "b", &(aether_retention){.events = 1}));
+        expect_status(AETHER_SHUT_DOWN, aether_bus_refresh(handle, "a"));
+        expect_status(AETHER_SHUT_DOWN, aether_bus_reset(handle, NULL));
+        expect_status(AETHER_SHUT_DOWN, aether_bus_handle_snapshots(handle, "t", &handler));
+    }
+    expect_number(0, unit_runs(&maker));
+    expect_number(0, unit_bus_stats(bus).subscriptions);
+    aether_bus_destroy(space);
+    aether_bus_destroy(bus);
+}
+
+static const char *shut_down(void *user)
+{
+    return aether_bus_shutdown(user) == AETHER_OK ? NULL : "not shut down";
+}
+
+TEST(bus_history, BUS8_shutdown_does_not_wait_for_a_handler_and_destroy_does)
+{
+    aether_bus *bus = unit_bus();
+    struct unit_maker maker = {.words = "s=1"};
+    aether_snapshot_handler handler = unit_handler(&maker);
+    handler.on_pool = true;
+    expect_ok(aether_bus_handle_snapshots(bus, "s", &handler));
+    unit_hold(&maker);
+    aether_subscription *sub = unit_subscribe(bus, "s", AETHER_BEGIN_SNAPSHOT);
+    cr_assert(unit_until(unit_is_held(&maker)));
+    struct unit_thread thread;
+    cr_assert(unit_thread_start(&thread, 0, shut_down, bus));
+    expect_fine(unit_thread_join(&thread));
+    expect_number(1, maker.inside);
+    expect_events("", AETHER_SHUT_DOWN, sub);
+    unit_let_go(&maker);
+    aether_bus_destroy(bus);
+    expect_number(0, maker.inside);
+    expect_events("", AETHER_SHUT_DOWN, sub);
+    aether_subscription_close(sub);
+}
