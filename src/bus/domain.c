@@ -470,12 +470,10 @@ struct reset_command {
     uint64_t epoch, newest;
 };
 
-/* The feeds that overlap the pattern (all, where that is empty) are prepared to be renewed, or none is. */
-static bool prepare_renewals(struct ae_domain *domain, aether_text pattern, uint64_t epoch, uint64_t newest)
+/* All feeds are prepared to be renewed, or none is. */
+static bool prepare_renewals(struct ae_domain *domain, uint64_t epoch, uint64_t newest)
 {
     for (struct ae_feed *feed = domain->first_feed; feed != NULL; feed = feed->next_feed) {
-        if (pattern.size != 0 && !ae_pattern_overlaps(pattern, ae_feed_pattern(feed)))
-            continue;
         if (ae_feed_prepare_renewal(feed, epoch, newest))
             continue;
         for (struct ae_feed *made = domain->first_feed; made != feed; made = made->next_feed)
@@ -485,15 +483,13 @@ static bool prepare_renewals(struct ae_domain *domain, aether_text pattern, uint
     return true;
 }
 
-/* Ends them, and the subscriptions that follow them. */
-static void renew(struct ae_domain *domain, aether_text pattern, aether_status reason)
+/* Ends all feeds, and the subscriptions that follow them. */
+static void end_all(struct ae_domain *domain, aether_status reason)
 {
     for (struct ae_feed *feed = domain->first_feed, *next; feed != NULL; feed = next) {
         next = feed->next_feed;
-        if (pattern.size != 0 && !ae_pattern_overlaps(pattern, ae_feed_pattern(feed)))
-            continue;
         ae_feed_hold(feed);
-        ae_feed_close_all(feed, reason);
+        ae_feed_close_all(feed, (aether_text){NULL, 0}, reason);
         if (!feed->is_retired)
             ae_feed_renew(feed, reason);
         ae_feed_drop(feed);
@@ -517,10 +513,10 @@ static aether_status run_reset(struct ae_command *command)
         return status;
     if (reset->epoch == ae_domain_epoch(domain))
         return ae_fail(AETHER_INVALID, "%s: the epoch %llx is the current one", call, (unsigned long long)reset->epoch);
-    if (!prepare_renewals(domain, (aether_text){NULL, 0}, reset->epoch, reset->newest))
+    if (!prepare_renewals(domain, reset->epoch, reset->newest))
         return ae_fail(AETHER_NO_MEMORY, "%s: no memory for new feeds of what is retained", call);
     change_history(domain, reset->epoch, reset->newest);
-    renew(domain, (aether_text){NULL, 0}, AETHER_RESET);
+    end_all(domain, AETHER_RESET);
     forget_refreshes(domain);
     domain->counters.resets++;
     return AETHER_OK;
@@ -571,10 +567,18 @@ static aether_status run_refresh(struct ae_command *command)
     if (status != AETHER_OK)
         return status;
     struct ae_refresh *record = record_refresh(domain, refresh->pattern);
-    if (record == NULL || !prepare_renewals(domain, pattern, ae_domain_epoch(domain), ae_domain_index(domain)))
-        return ae_fail(AETHER_NO_MEMORY, "%s: no memory", call);
+    if (record == NULL)
+        return ae_fail(AETHER_NO_MEMORY, "%s: no memory to remember it", call);
     record->index = ae_domain_index(domain);
-    renew(domain, pattern, AETHER_RESET);
+    for (struct ae_feed *feed = domain->first_feed, *next; feed != NULL; feed = next) {
+        next = feed->next_feed;
+        if (!ae_pattern_overlaps(pattern, ae_feed_pattern(feed)))
+            continue;
+        ae_feed_hold(feed);
+        ae_snapshot_cancel(feed, AETHER_RESET);
+        ae_feed_close_all(feed, pattern, AETHER_RESET);
+        ae_feed_drop(feed);
+    }
     return AETHER_OK;
 }
 
@@ -588,7 +592,12 @@ aether_status aether_bus_refresh(aether_bus *bus, const char *pattern)
     if (status != AETHER_OK)
         return status;
     struct refresh_command refresh = {.pattern = &name.subject};
-    return ae_domain_run(bus->domain, &refresh.command, run_refresh);
+    struct ae_domain *domain = bus->domain;
+    bool has_keeper = ae_domain_need_keeper(domain);
+    status = ae_domain_run(domain, &refresh.command, run_refresh);
+    if (has_keeper)
+        ae_domain_expect_lingering(domain);
+    return status;
 }
 
 /* ----------------------------------------------------------------------------------------------------------- shutting down
@@ -602,7 +611,7 @@ static aether_status run_shutdown(struct ae_command *command)
     domain->is_shut_down = true;
     for (struct ae_feed *feed = domain->first_feed; feed != NULL; feed = feed->next_feed)
         feed->renewed = NULL;
-    renew(domain, (aether_text){NULL, 0}, AETHER_SHUT_DOWN);
+    end_all(domain, AETHER_SHUT_DOWN);
     return AETHER_OK;
 }
 

@@ -171,11 +171,16 @@ static aether_status be_final(aether_subscription *subscription, aether_status s
     return ae_subscription_give_up(subscription, status == AETHER_CLOSED ? AETHER_SHUT_DOWN : status);
 }
 
-static aether_status be_lagged(aether_subscription *subscription)
+static void count_lag(aether_subscription *subscription)
 {
     subscription->has_crossed = true;
     subscription->lagged += subscription->cursor->missed_events;
     subscription->lags++;
+}
+
+/* What follows from a lag that is counted. */
+static aether_status be_lagged(aether_subscription *subscription)
+{
     if (subscription->on_lag == AETHER_LAG_GO_ON)
         return AETHER_LAGGED;
     if (subscription->on_lag == AETHER_LAG_CLOSE)
@@ -247,6 +252,7 @@ static __attribute__((noinline)) aether_status answer(aether_subscription *subsc
         return reason != AETHER_OK ? be_over(subscription, reason) : AGAIN;
     }
     case AETHER_LAGGED:
+        count_lag(subscription);
         return be_lagged(subscription);
     default:
         return aether_status_is_final(status) ? be_final(subscription, status) : status;
@@ -307,8 +313,10 @@ static aether_status next_item(aether_subscription *subscription, aether_event *
     if (has_conflated(subscription)) {
         status =
             conflates_no_more(subscription) ? AETHER_EMPTY : aether_cursor_next(subscription->cursor, &item, AETHER_NO_WAIT);
-        if (status == AETHER_LAGGED)
+        if (status == AETHER_LAGGED) {
+            count_lag(subscription);
             subscription->owes_lag = true;
+        }
         if (status != AETHER_OK) {
             ae_conflation_take(subscription->conflation, event);
             subscription->delivered++;

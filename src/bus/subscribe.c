@@ -55,10 +55,13 @@ void ae_subscription_end(aether_subscription *subscription, aether_status reason
     unlink_from_feed(subscription);
 }
 
-void ae_feed_close_all(struct ae_feed *feed, aether_status reason)
+void ae_feed_close_all(struct ae_feed *feed, aether_text pattern, aether_status reason)
 {
-    while (feed->subscriptions != NULL)
-        ae_subscription_end(feed->subscriptions, reason);
+    for (aether_subscription *subscription = feed->subscriptions, *next; subscription != NULL; subscription = next) {
+        next = subscription->next;
+        if (pattern.size == 0 || ae_pattern_overlaps(pattern, ae_subscription_pattern(subscription)))
+            ae_subscription_end(subscription, reason);
+    }
 }
 
 void ae_feed_close_readers(struct ae_feed *feed, const struct aether_snapshot *snapshot, aether_status reason)
@@ -261,34 +264,58 @@ static bool take_better(void *value, void *user)
     return true;
 }
 
-static aether_status begin_oldest(struct open_command *open)
+static bool take_newer(void *value, void *user)
 {
-    struct covering covering = {.oldest = true};
-    ae_trie_walk(&open->command.domain->feeds, open->pattern.text, AE_COVERS, take_better, &covering);
-    if (covering.best == NULL)
-        return begin_now(open);
+    const struct ae_refresh *refresh = value;
+    uint64_t *newest = user;
+    if (refresh->index > *newest)
+        *newest = refresh->index;
+    return true;
+}
+
+static bool note_any(void *value, void *user)
+{
+    (void)value;
+    *(bool *)user = true;
+    return false;
+}
+
+/* The newest index at which something was refreshed that the pattern overlaps. False: nothing ever was. */
+static bool was_refreshed(const struct open_command *open, uint64_t *index)
+{
+    bool ever = false;
+    *index = 0;
+    ae_trie_walk(&open->command.domain->refreshed, open->pattern.text, AE_OVERLAPS, take_newer, index);
+    ae_trie_walk(&open->command.domain->refreshed, open->pattern.text, AE_OVERLAPS, note_any, &ever);
+    return ever;
+}
+
+/* At the first event above `after` that the feed has. */
+static aether_status open_after(struct open_command *open, struct ae_feed *feed, uint64_t after)
+{
+    open->subscription->passed = after;
+    if (after >= ae_buffer_index(feed->buffer))
+        return open_next(open, feed);
     aether_cursor_options options = cursor_options(open);
-    options.start = AETHER_FROM_OLDEST;
-    open->feed = covering.best;
-    open->cursor = aether_cursor_open_with(open->feed->buffer, &options);
+    options.start = AETHER_FROM_AFTER;
+    options.position.index = after;
+    open->feed = feed;
+    open->cursor = aether_cursor_open_with(feed->buffer, &options);
     if (open->cursor == NULL)
         return aether_error_status();
     open->subscription->base_events = ae_cursor_events(open->cursor);
-    open->subscription->passed = covering.best_floor;
     return AETHER_OK;
 }
 
-struct refreshed {
-    uint64_t index;
-    bool is_gone;
-};
-
-static bool look_at_refresh(void *value, void *user)
+static aether_status begin_oldest(struct open_command *open)
 {
-    const struct ae_refresh *refresh = value;
-    struct refreshed *refreshed = user;
-    refreshed->is_gone |= refresh->index >= refreshed->index;
-    return !refreshed->is_gone;
+    struct covering covering = {.oldest = true};
+    uint64_t refreshed;
+    ae_trie_walk(&open->command.domain->feeds, open->pattern.text, AE_COVERS, take_better, &covering);
+    if (covering.best == NULL)
+        return begin_now(open);
+    bool is_cut = was_refreshed(open, &refreshed) && refreshed > covering.best_floor;
+    return open_after(open, covering.best, is_cut ? refreshed : covering.best_floor);
 }
 
 /* Whether the position is one of this history, and nothing was refreshed since. */
@@ -302,9 +329,8 @@ static aether_status check_position(const struct open_command *open, uint64_t af
     if (after > ae_domain_index(domain))
         return ae_fail(AETHER_AHEAD, "%s: index %llu is ahead of the newest, %llu", call_open, (unsigned long long)after,
                        (unsigned long long)ae_domain_index(domain));
-    struct refreshed refreshed = {after, false};
-    ae_trie_walk(&domain->refreshed, open->pattern.text, AE_OVERLAPS, look_at_refresh, &refreshed);
-    if (refreshed.is_gone)
+    uint64_t refreshed;
+    if (was_refreshed(open, &refreshed) && refreshed >= after)
         return ae_fail(AETHER_GONE, "%s: index %llu is gone: what it belongs to was refreshed since", call_open,
                        (unsigned long long)after);
     return AETHER_OK;
@@ -316,26 +342,13 @@ static aether_status begin_after(struct open_command *open, uint64_t after)
     aether_status status = check_position(open, after);
     if (status != AETHER_OK)
         return status;
-    open->subscription->passed = after;
     struct covering covering = {.index = after};
     ae_trie_walk(&domain->feeds, open->pattern.text, AE_COVERS, take_better, &covering);
     if (covering.best == NULL && after < ae_domain_index(domain))
         return ae_fail(AETHER_GONE, "%s: index %llu is gone: nothing that is kept goes back so far", call_open,
                        (unsigned long long)after);
     struct ae_feed *feed = covering.best != NULL ? covering.best : own_feed(open);
-    if (feed == NULL)
-        return AETHER_NO_MEMORY;
-    if (after >= ae_buffer_index(feed->buffer))
-        return open_next(open, feed);
-    aether_cursor_options options = cursor_options(open);
-    options.start = AETHER_FROM_AFTER;
-    options.position.index = after;
-    open->feed = feed;
-    open->cursor = aether_cursor_open_with(feed->buffer, &options);
-    if (open->cursor == NULL)
-        return aether_error_status();
-    open->subscription->base_events = ae_cursor_events(open->cursor);
-    return AETHER_OK;
+    return feed != NULL ? open_after(open, feed, after) : AETHER_NO_MEMORY;
 }
 
 /* A cursor in a snapshot of the pattern's own feed. */

@@ -84,8 +84,9 @@ AETHER_CHECKED aether_status ae_subscription_refuse(const aether_subscription *s
 /* Under the role: ends it, unless it is over. */
 void ae_subscription_end(aether_subscription *subscription, aether_status reason);
 
-/* The same for all that follow the feed, and for those that read this snapshot. */
-void ae_feed_close_all(struct ae_feed *feed, aether_status reason);
+/* The same for all that follow the feed (and whose pattern overlaps `pattern`, unless that is empty), or read this snapshot.
+ */
+void ae_feed_close_all(struct ae_feed *feed, aether_text pattern, aether_status reason);
 void ae_feed_close_readers(struct ae_feed *feed, const struct aether_snapshot *snapshot, aether_status reason);
 
 /* The reader ends it itself; returns the reason that counts. */
