@@ -48,6 +48,16 @@ aether_subscription *unit_subscribe(aether_bus *bus, const char *pattern, aether
     return unit_subscribe_with(bus, pattern, (aether_subscribe_options){.begin = begin});
 }
 
+aether_subscription *unit_watch(aether_bus *bus, const char *pattern)
+{
+    return unit_subscribe(bus, pattern, AETHER_BEGIN_SNAPSHOT);
+}
+
+aether_subscription *unit_begin_at(aether_bus *bus, const char *pattern, aether_begin begin, uint64_t epoch, uint64_t index)
+{
+    return aether_subscribe(bus, pattern, &(aether_subscribe_options){.begin = begin, .position = {epoch, index}});
+}
+
 void unit_retain(aether_bus *bus, const char *pattern)
 {
     need(aether_bus_retain(bus, pattern, &(aether_retention){.events = 1000000}) == AETHER_OK, "retain");
@@ -140,6 +150,14 @@ void unit_word(const aether_event *event, char *word, size_t size)
                  event->data.size < 32 ? (int)event->data.size : 32, event->data.data);
     else
         snprintf(word, size, "%s%s%.*s@%" PRIu64, snapshot, gone, (int)event->subject_size, event->subject, event->index);
+}
+
+uint64_t unit_number(const aether_event *event)
+{
+    uint64_t number = 0;
+    for (size_t i = 0; i < event->data.size && event->data.data[i] >= '0' && event->data.data[i] <= '9'; i++)
+        number = number * 10 + (uint64_t)(event->data.data[i] - '0');
+    return number;
 }
 
 /* ---------------------------------------------------------------------------------------------------------- publishing */

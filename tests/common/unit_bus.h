@@ -28,7 +28,13 @@ aether_bus *unit_bus_with(aether_bus_options options);
 aether_bus *unit_bus(void);
 aether_subscription *unit_subscribe(aether_bus *bus, const char *pattern, aether_begin begin);
 aether_subscription *unit_subscribe_with(aether_bus *bus, const char *pattern, aether_subscribe_options options);
+/* With a snapshot. */
+aether_subscription *unit_watch(aether_bus *bus, const char *pattern);
 void unit_retain(aether_bus *bus, const char *pattern);
+
+/* At this position; NULL where that cannot be. */
+AETHER_CHECKED aether_subscription *unit_begin_at(aether_bus *bus, const char *pattern, aether_begin begin, uint64_t epoch,
+                                                  uint64_t index);
 
 aether_bus_stats unit_bus_stats(aether_bus *bus);
 aether_subscription_stats unit_account(aether_subscription *subscription);
@@ -83,6 +89,8 @@ void unit_parse_words(struct unit_words *words, const char **text, bool own);
 
 /* Writes the event as a word. */
 void unit_word(const aether_event *event, char *word, size_t size);
+/* What its data says; 0: no number. */
+uint64_t unit_number(const aether_event *event);
 
 /* Reads without waiting until `status` comes: NULL when what came before are these words, else what was wrong. */
 const char *unit_events(aether_subscription *subscription, const char *words, aether_status status);

@@ -119,7 +119,7 @@ TEST(bus_account, BUS11_who_is_closed_within_a_snapshot_has_discarded_what_follo
     aether_bus *bus = unit_bus();
     struct unit_maker maker = {.words = "a=s1 a=s2"};
     unit_handle(bus, "a", &maker);
-    aether_subscription *sub = unit_subscribe(bus, "a", AETHER_BEGIN_SNAPSHOT);
+    aether_subscription *sub = unit_watch(bus, "a");
     expect_ok(unit_publish(bus, "a=1 a=2"));
     expect_arrivals("+a=s1", sub);
     expect_ok(aether_unsubscribe(sub));

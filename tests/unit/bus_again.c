@@ -16,12 +16,6 @@ static aether_subscription *limited(aether_bus *bus, const char *pattern, aether
         (aether_subscribe_options){.begin = begin, .on_limit = on_limit, .on_lag = on_lag, .limit_bytes = UNIT_LIMIT});
 }
 
-static aether_subscription *resume_at(aether_bus *bus, const char *pattern, uint64_t epoch, uint64_t index)
-{
-    return unit_subscribe_with(bus, pattern,
-                               (aether_subscribe_options){.begin = AETHER_BEGIN_RESUME, .position = {epoch, index}});
-}
-
 /* ------------------------------------------------------------------------------------------------------------------- lag */
 
 /* The handler shows everything that was published. */
@@ -198,7 +192,7 @@ TEST(bus_again, BUS7_resume_goes_on_where_it_can_without_any_mark)
     static const char *const rest[] = {"s=1 s=3 s=4 s=5", "s=3 s=4 s=5", "s=3 s=4 s=5", "s=4 s=5", "s=5"};
     aether_subscription *subs[5];
     for (uint64_t at = 0; at < 5; at++)
-        subs[at] = resume_at(bus, "s", UNIT_EPOCH, at);
+        subs[at] = unit_begin_at(bus, "s", AETHER_BEGIN_RESUME, UNIT_EPOCH, at);
     expect_ok(unit_publish(bus, "s=5"));
     for (size_t at = 0; at < 5; at++) {
         expect_events(rest[at], AETHER_EMPTY, subs[at]);
@@ -215,7 +209,7 @@ TEST(bus_again, BUS7_resume_at_the_newest_index_needs_nothing_that_is_kept)
     struct unit_maker maker;
     handle(bus, &maker, false);
     expect_ok(unit_publish(bus, "s=1 s=2"));
-    aether_subscription *sub = resume_at(bus, "s", UNIT_EPOCH, 2);
+    aether_subscription *sub = unit_begin_at(bus, "s", AETHER_BEGIN_RESUME, UNIT_EPOCH, 2);
     expect_ok(unit_publish(bus, "s=3"));
     expect_events("s=3", AETHER_EMPTY, sub);
     expect_number(0, unit_runs(&maker));
@@ -229,8 +223,10 @@ TEST(bus_again, BUS7_resume_elsewhere_begins_with_a_snapshot)
     struct unit_maker maker;
     handle(bus, &maker, false);
     expect_ok(unit_publish(bus, "s=1 s=2"));
-    aether_subscription *gone = resume_at(bus, "s", UNIT_EPOCH, 1), *ahead = resume_at(bus, "s", UNIT_EPOCH, 9);
-    aether_subscription *other = resume_at(bus, "s", UNIT_EPOCH + 1, 2), *nowhere = resume_at(bus, "s", 0, 0);
+    aether_subscription *gone = unit_begin_at(bus, "s", AETHER_BEGIN_RESUME, UNIT_EPOCH, 1),
+                        *ahead = unit_begin_at(bus, "s", AETHER_BEGIN_RESUME, UNIT_EPOCH, 9);
+    aether_subscription *other = unit_begin_at(bus, "s", AETHER_BEGIN_RESUME, UNIT_EPOCH + 1, 2),
+                        *nowhere = unit_begin_at(bus, "s", AETHER_BEGIN_RESUME, 0, 0);
     expect_ok(unit_publish(bus, "s=3"));
     expect_events("follows +s=state end@2 s=3", AETHER_EMPTY, gone);
     expect_events("follows +s=state end@2 s=3", AETHER_EMPTY, ahead);
@@ -313,7 +309,7 @@ static void expect_by_subject(aether_bus *bus)
     handler.by_subject = true;
     expect_ok(aether_bus_handle_snapshots(bus, "k.*", &handler));
     publish_own(bus, "k.a@4=before");
-    aether_subscription *sub = unit_subscribe(bus, "k.*", AETHER_BEGIN_SNAPSHOT);
+    aether_subscription *sub = unit_watch(bus, "k.*");
     aether_event event;
     static const char *const state[] = {"k.a", "k.b", "k.d"};
     for (size_t i = 0; i < 3; i++) {
@@ -356,7 +352,7 @@ TEST(bus_again, BUS5_who_counts_by_subject_resumes_with_a_snapshot)
     expect_ok(aether_bus_handle_snapshots(bus, "k.*", &handler));
     unit_retain(bus, "k.*");
     publish_own(bus, "k.a@4=4 k.a@5=5");
-    aether_subscription *sub = resume_at(bus, "k.*", UNIT_EPOCH, 2);
+    aether_subscription *sub = unit_begin_at(bus, "k.*", AETHER_BEGIN_RESUME, UNIT_EPOCH, 2);
     publish_own(bus, "k.a@6=6");
     aether_event event;
     static const aether_event_kind kinds[] = {AETHER_EVENT_SNAPSHOT_FOLLOWS, AETHER_EVENT_SNAPSHOT,

@@ -3,21 +3,16 @@
 
 #include "common/unit_bus.h"
 
-static aether_subscription *begin(aether_bus *bus, const char *pattern, aether_begin how, uint64_t epoch, uint64_t index)
-{
-    return aether_subscribe(bus, pattern, &(aether_subscribe_options){.begin = how, .position = {epoch, index}});
-}
-
 /* What a subscription that begins there reads. */
 static void expect_begins(const char *words, aether_bus *bus, const char *pattern, aether_begin how, uint64_t index)
 {
-    aether_subscription *sub = begin(bus, pattern, how, UNIT_EPOCH, index);
+    aether_subscription *sub = unit_begin_at(bus, pattern, how, UNIT_EPOCH, index);
     cr_assert(sub != NULL, "%s at %" PRIu64 ": %s", pattern, index, aether_error());
     expect_events(words, AETHER_EMPTY, sub);
     expect_fine(unit_adds_up(sub));
     aether_position position = aether_subscription_position(sub); /* where there is nothing more */
     cr_assert(position.epoch == UNIT_EPOCH && position.index >= (how == AETHER_BEGIN_AFTER ? index : 0));
-    aether_subscription *rest = begin(bus, pattern, AETHER_BEGIN_AFTER, position.epoch, position.index);
+    aether_subscription *rest = unit_begin_at(bus, pattern, AETHER_BEGIN_AFTER, position.epoch, position.index);
     cr_assert(rest != NULL, "%s", aether_error());
     expect_events("", AETHER_EMPTY, rest);
     aether_subscription_close(rest);
@@ -27,7 +22,7 @@ static void expect_begins(const char *words, aether_bus *bus, const char *patter
 static void expect_no_begin(aether_status wanted, aether_bus *bus, const char *pattern, aether_begin how, uint64_t epoch,
                             uint64_t index)
 {
-    aether_subscription *sub = begin(bus, pattern, how, epoch, index);
+    aether_subscription *sub = unit_begin_at(bus, pattern, how, epoch, index);
     cr_assert(sub == NULL, "%s at %" PRIu64 " was subscribed to", pattern, index);
     expect_status(wanted, aether_error_status());
 }
@@ -75,8 +70,8 @@ TEST(bus_begin, BUS7_what_follows_comes_after_the_past_without_a_seam)
 {
     aether_bus *bus = retaining("a.*");
     expect_ok(unit_publish(bus, "a.1=1 a.2=2 a.1=3"));
-    aether_subscription *oldest = begin(bus, "a.*", AETHER_BEGIN_OLDEST, 0, 0);
-    aether_subscription *after = begin(bus, "a.*", AETHER_BEGIN_AFTER, 0, 2); /* epoch 0: the current one */
+    aether_subscription *oldest = unit_begin_at(bus, "a.*", AETHER_BEGIN_OLDEST, 0, 0);
+    aether_subscription *after = unit_begin_at(bus, "a.*", AETHER_BEGIN_AFTER, 0, 2); /* epoch 0: the current one */
     expect_ok(unit_publish(bus, "a.2=4 b=5 a.1=6"));
     expect_events("a.1=1 a.2=2 a.1=3 a.2=4 a.1=6", AETHER_EMPTY, oldest);
     expect_events("a.1=3 a.2=4 a.1=6", AETHER_EMPTY, after);
@@ -94,7 +89,7 @@ TEST(bus_begin, BUS7_the_past_is_served_by_a_wider_feed)
     expect_begins("a=1 a=3", bus, "a", AETHER_BEGIN_OLDEST, 0);
     expect_begins("a=3", bus, "a", AETHER_BEGIN_AFTER, 1);
     expect_begins("b=2 a=3 c=4", bus, "*", AETHER_BEGIN_AT, 2);
-    aether_subscription *sub = begin(bus, "a", AETHER_BEGIN_OLDEST, 0, 0);
+    aether_subscription *sub = unit_begin_at(bus, "a", AETHER_BEGIN_OLDEST, 0, 0);
     expect_ok(unit_publish(bus, "b=5 a=6"));
     expect_events("a=1 a=3 a=6", AETHER_EMPTY, sub);
     aether_subscription_stats stats = unit_account(sub);
@@ -159,9 +154,9 @@ TEST(bus_begin, BUS7_what_retention_let_go_is_gone)
     expect_ok(unit_publish_many(bus, "a", 500, 100, &done));
     expect_no_begin(AETHER_GONE, bus, "a", AETHER_BEGIN_AFTER, UNIT_EPOCH, 1);
     expect_no_begin(AETHER_GONE, bus, "a", AETHER_BEGIN_AFTER, UNIT_EPOCH, 400);
-    aether_subscription *last = begin(bus, "a", AETHER_BEGIN_AFTER, UNIT_EPOCH, 490);
+    aether_subscription *last = unit_begin_at(bus, "a", AETHER_BEGIN_AFTER, UNIT_EPOCH, 490);
     cr_assert(last != NULL, "%s", aether_error());
-    aether_subscription *oldest = begin(bus, "a", AETHER_BEGIN_OLDEST, 0, 0);
+    aether_subscription *oldest = unit_begin_at(bus, "a", AETHER_BEGIN_OLDEST, 0, 0);
     aether_event event;
     expect_ok(aether_next(last, &event, AETHER_NO_WAIT));
     expect_number(491, event.index);
@@ -186,7 +181,7 @@ TEST(bus_begin, BUS7_a_position_is_where_to_go_on)
             expect_ok(aether_next(sub, &event, AETHER_NO_WAIT));
         aether_position position = aether_subscription_position(sub);
         aether_subscription_close(sub);
-        sub = begin(bus, "a.>", AETHER_BEGIN_AFTER, position.epoch, position.index);
+        sub = unit_begin_at(bus, "a.>", AETHER_BEGIN_AFTER, position.epoch, position.index);
         cr_assert(sub != NULL, "%s", aether_error());
         static const char *const rest[] = {"a.1=1 a.2=3 a.3=5", "a.2=3 a.3=5", "a.3=5", ""};
         expect_events(rest[steps], AETHER_EMPTY, sub);
@@ -243,7 +238,7 @@ static const char *publish_numbers(void *user)
 static void expect_no_gap(aether_bus *bus, aether_begin how)
 {
     aether_position before = aether_bus_newest(bus);
-    aether_subscription *sub = begin(bus, "a", how, before.epoch, before.index);
+    aether_subscription *sub = unit_begin_at(bus, "a", how, before.epoch, before.index);
     if (sub == NULL) { /* nothing of before was kept */
         expect_status(AETHER_GONE, aether_error_status());
         return;

@@ -1,26 +1,14 @@
-/* Snapshots that serve many: herds, caches with their bounds, and what is read while it is still being made. */
+/* Snapshots that are kept: for their time, within their bytes, followed by all that came since. */
 #include "common/unit.h"
 
 #include "common/unit_bus.h"
 #include "common/unit_clock.h"
 #include "common/unit_snapshot.h"
 
-static aether_subscription *watch(aether_bus *bus, const char *pattern)
-{
-    return unit_subscribe(bus, pattern, AETHER_BEGIN_SNAPSHOT);
-}
-
-static aether_subscription *resume_at(aether_bus *bus, const char *pattern, uint64_t index)
-{
-    return unit_subscribe_with(bus, pattern,
-                               (aether_subscribe_options){.begin = AETHER_BEGIN_RESUME, .position = {UNIT_EPOCH, index}});
-}
-
-static void handle(aether_bus *bus, const char *pattern, struct unit_maker *maker, int64_t cache_ns, bool on_pool)
+static void handle(aether_bus *bus, const char *pattern, struct unit_maker *maker, int64_t cache_ns)
 {
     aether_snapshot_handler handler = unit_handler(maker);
     handler.cache_ns = cache_ns;
-    handler.on_pool = on_pool;
     expect_ok(aether_bus_handle_snapshots(bus, pattern, &handler));
 }
 
@@ -30,256 +18,15 @@ static void stop_the_clock(void)
     unit_clock_install(unit_now());
 }
 
-/* ------------------------------------------------------------------------------------------------------------ being made */
-
-TEST(bus_cache, BUS5_the_first_batch_is_read_while_the_last_is_being_made)
-{
-    aether_bus *bus = unit_bus();
-    struct unit_maker maker = {.words = "s=1 | s=2"};
-    unit_hold(&maker);
-    handle(bus, "s", &maker, 0, true);
-    aether_subscription *sub = watch(bus, "s"); /* does not wait for it */
-    expect_arrivals("+s=1 +s=2", sub);
-    expect_events("", AETHER_EMPTY, sub);
-    expect_number(1, maker.inside);
-    expect_ok(unit_publish(bus, "s=3"));
-    expect_events("", AETHER_EMPTY, sub);
-    struct unit_follower follower;
-    cr_assert(unit_follower_put_to_sleep(&follower, sub));
-    unit_let_go(&maker);
-    expect_ok(unit_follower_join(&follower));
-    cr_assert_str_eq(follower.word, "end@0");
-    expect_events("s=3", AETHER_EMPTY, sub);
-    aether_subscription_close(sub);
-    aether_bus_destroy(bus);
-}
-
-static const char *watch_and_read(void *user)
-{
-    aether_subscription *sub = aether_subscribe(user, "s", &(aether_subscribe_options){.begin = AETHER_BEGIN_SNAPSHOT});
-    claim(sub != NULL);
-    const char *wrong = unit_arrivals(sub, "+s=1 +s=2 end@0");
-    aether_subscription_close(sub);
-    return wrong;
-}
-
-TEST(bus_cache, BUS5_a_herd_is_served_by_one_run)
-{
-    enum { HERD = 16 };
-    for (int on_pool = 0; on_pool < 2; on_pool++) {
-        aether_bus *bus = unit_bus();
-        struct unit_maker maker = {.words = "s=1 s=2"};
-        unit_hold(&maker);
-        handle(bus, "s", &maker, -1, on_pool); /* without a cache as well */
-        struct unit_thread first, herd[HERD];
-        cr_assert(unit_thread_start(&first, 0, watch_and_read, bus));
-        cr_assert(unit_until(unit_is_held(&maker)));
-        for (size_t i = 0; i < HERD; i++)
-            cr_assert(unit_thread_start(&herd[i], 0, watch_and_read, bus));
-        cr_assert(unit_until(unit_bus_stats(bus).snapshots_shared == HERD));
-        unit_let_go(&maker);
-        expect_fine(unit_thread_join(&first));
-        for (size_t i = 0; i < HERD; i++)
-            expect_fine(unit_thread_join(&herd[i]));
-        expect_number(1, unit_runs(&maker));
-        expect_number(1, unit_bus_stats(bus).snapshots_made);
-        expect_number(2, unit_bus_stats(bus).snapshot_events);
-        aether_bus_destroy(bus);
-    }
-}
-
-TEST(bus_cache, BUS5_a_failure_reaches_the_whole_herd)
-{
-    aether_bus *bus = unit_bus();
-    struct unit_maker maker = {.words = "s=1", .status = AETHER_NO_MEMORY};
-    unit_hold(&maker);
-    handle(bus, "s", &maker, AETHER_SECONDS(60), true);
-    aether_subscription *subs[5];
-    for (size_t i = 0; i < 5; i++)
-        subs[i] = watch(bus, "s");
-    unit_let_go(&maker);
-    for (size_t i = 0; i < 5; i++) {
-        aether_event event;
-        aether_status status;
-        while ((status = aether_next(subs[i], &event, AETHER_SECONDS(20))) == AETHER_OK)
-            expect_number(AETHER_EVENT_SNAPSHOT, event.kind);
-        expect_status(AETHER_FAILED, status);
-        aether_subscription_close(subs[i]);
-    }
-    expect_number(1, unit_runs(&maker));
-    aether_bus_destroy(bus);
-}
-
-TEST(bus_cache, BUS5_publishing_and_subscribing_go_on_while_a_handler_runs)
-{
-    aether_bus *bus = unit_bus();
-    struct unit_maker maker = {.words = "s=1"}, quick = {.words = "q=2"};
-    unit_hold(&maker);
-    handle(bus, "s", &maker, 0, true);
-    handle(bus, "q", &quick, 0, false);
-    aether_subscription *sub = watch(bus, "s");
-    cr_assert(unit_until(unit_is_held(&maker)));
-    aether_subscription *other = unit_subscribe(bus, "s", AETHER_BEGIN_NOW);
-    expect_ok(unit_publish(bus, "s=3 s=4"));
-    expect_events("s=3 s=4", AETHER_EMPTY, other);
-    aether_subscription *third = watch(bus, "q"); /* another snapshot */
-    expect_events("+q=2 end@0", AETHER_EMPTY, third);
-    aether_subscription_close(other);
-    aether_subscription_close(third);
-    expect_number(1, maker.inside);
-    unit_let_go(&maker);
-    expect_arrivals("+s=1 end@0 s=3 s=4", sub);
-    aether_subscription_close(sub);
-    aether_bus_destroy(bus);
-}
-
-static void use_the_bus(struct unit_maker *maker, aether_snapshot *snapshot)
-{
-    (void)snapshot;
-    aether_bus *bus = maker->user;
-    aether_event event;
-    cr_assert(unit_publish(bus, "s=inside other=inside") == AETHER_OK);
-    aether_subscription *sub = aether_subscribe(bus, "other", NULL);
-    cr_assert(sub != NULL && aether_next(sub, &event, AETHER_NO_WAIT) == AETHER_EMPTY);
-    cr_assert(aether_next(sub, &event, AETHER_FOREVER) == AETHER_WOULD_BLOCK);
-    cr_assert(unit_publish(bus, "other=again") == AETHER_OK && aether_next(sub, &event, AETHER_FOREVER) == AETHER_OK);
-    aether_subscription_close(sub);
-    cr_assert(aether_bus_newest(bus).index == 3);
-    cr_assert(aether_bus_unhandle_snapshots(bus, "nobody", true) == AETHER_NO_HANDLER);
-}
-
-TEST(bus_cache, BUS5_a_handler_publishes_and_subscribes_and_never_waits)
-{
-    for (int on_pool = 0; on_pool < 2; on_pool++) {
-        aether_bus *bus = unit_bus();
-        struct unit_maker maker = {.begin = use_the_bus, .user = bus, .words = "s=state", .index = 1};
-        handle(bus, "s", &maker, 0, on_pool);
-        aether_subscription *sub = watch(bus, "s");
-        expect_arrivals("+s=state end@1", sub);
-        expect_ok(unit_publish(bus, "s=after"));
-        expect_events("s=after", AETHER_EMPTY, sub);
-        expect_account(sub, .published = 2, .delivered = 1, .below_watermark = 1, .snapshot_events = 1, .snapshots = 1);
-        aether_subscription_close(sub);
-        aether_bus_destroy(bus);
-    }
-}
-
-static void watch_something_else(struct unit_maker *maker, aether_snapshot *snapshot)
-{
-    (void)snapshot;
-    aether_subscription *sub =
-        aether_subscribe(maker->user, "inner", &(aether_subscribe_options){.begin = AETHER_BEGIN_SNAPSHOT});
-    cr_assert(sub != NULL && unit_events(sub, "+inner=1 end@0", AETHER_EMPTY) == NULL);
-    aether_subscription_close(sub);
-}
-
-TEST(bus_cache, BUS5_a_handler_may_read_another_ones_snapshot)
-{
-    aether_bus *bus = unit_bus();
-    struct unit_maker inner = {.words = "inner=1"};
-    struct unit_maker outer = {.begin = watch_something_else, .user = bus, .words = "outer=2"};
-    handle(bus, "inner", &inner, 0, false);
-    handle(bus, "outer", &outer, 0, false);
-    aether_subscription *sub = watch(bus, "outer");
-    expect_events("+outer=2 end@0", AETHER_EMPTY, sub);
-    aether_subscription_close(sub);
-    aether_bus_destroy(bus);
-}
-
-static void take_myself_away(struct unit_maker *maker, aether_snapshot *snapshot)
-{
-    (void)snapshot;
-    maker->appended = aether_bus_unhandle_snapshots(maker->user, "s", true);
-}
-
-TEST(bus_cache, BUS9_a_handler_that_takes_itself_away_does_not_wait_for_itself)
-{
-    aether_bus *bus = unit_bus();
-    struct unit_maker maker = {.begin = take_myself_away, .user = bus, .words = "s=1"};
-    handle(bus, "s", &maker, 0, false);
-    aether_subscription *sub = watch(bus, "s");
-    expect_status(AETHER_WOULD_BLOCK, maker.appended);
-    expect_events("+s=1 end@0", AETHER_EMPTY, sub);
-    expect_status(AETHER_NO_HANDLER, aether_bus_unhandle_snapshots(bus, "s", false)); /* it is away all the same */
-    aether_subscription_close(sub);
-    aether_bus_destroy(bus);
-}
-
-static const char *take_handler_away(void *user)
-{
-    return aether_bus_unhandle_snapshots(user, "s", true) == AETHER_OK ? NULL : "not taken away";
-}
-
-TEST(bus_cache, BUS5_taking_a_handler_away_waits_until_it_is_not_running)
-{
-    aether_bus *bus = unit_bus();
-    struct unit_maker maker = {.words = "s=1"};
-    unit_hold(&maker);
-    handle(bus, "s", &maker, 0, true);
-    aether_subscription *sub = watch(bus, "s");
-    cr_assert(unit_until(unit_is_held(&maker)));
-    struct unit_thread thread;
-    cr_assert(unit_thread_start(&thread, 0, take_handler_away, bus));
-    aether_subscribe_options options = {.begin = AETHER_BEGIN_SNAPSHOT};
-    aether_subscription *next;
-    cr_assert(unit_until((next = aether_subscribe(bus, "s", &options)) == NULL ||
-                         (aether_subscription_close(next), false))); /* no call of it begins any more */
-    expect_status(AETHER_NO_HANDLER, aether_error_status());
-    cr_assert(unit_until(unit_thread_state(thread.tid) == 'S'));
-    unit_let_go(&maker);
-    expect_fine(unit_thread_join(&thread));
-    expect_number(0, maker.inside);
-    expect_arrivals("+s=1 end@0", sub); /* it was made to its end */
-    aether_subscription_close(sub);
-    aether_bus_destroy(bus);
-}
-
-/* -------------------------------------------------------------------------------------------------------------- deadline */
-
-static void wait_first(struct unit_maker *maker, aether_snapshot *snapshot)
-{
-    (void)snapshot;
-    __atomic_add_fetch(&maker->waits, 1, __ATOMIC_SEQ_CST);
-    unit_until(__atomic_load_n(&maker->held, __ATOMIC_SEQ_CST) == 0);
-}
-
-TEST(bus_cache, BUS5_a_deadline_frees_the_watchers_of_a_handler_that_does_not_return)
-{
-    aether_bus *bus = unit_bus();
-    struct unit_maker maker = {.begin = wait_first, .words = "s=1"};
-    unit_hold(&maker);
-    aether_snapshot_handler handler = unit_handler(&maker);
-    handler.on_pool = true;
-    handler.deadline_ns = AETHER_MILLISECONDS(5);
-    expect_ok(aether_bus_handle_snapshots(bus, "s", &handler));
-    aether_subscription *sub = watch(bus, "s");
-    aether_event event;
-    expect_status(AETHER_FAILED, aether_next(sub, &event, AETHER_SECONDS(20)));
-    expect_status(AETHER_FAILED, unit_try(sub));
-    cr_assert(unit_until(unit_is_held(&maker)));
-    expect_number(1, unit_bus_stats(bus).snapshots_failed);
-    unit_let_go(&maker);
-    cr_assert(unit_until(__atomic_load_n(&maker.inside, __ATOMIC_SEQ_CST) == 0));
-    expect_status(AETHER_CANCELLED, maker.appended); /* nobody needed it any more */
-    maker.begin = NULL;
-    aether_subscription *next = watch(bus, "s");
-    expect_arrivals("+s=1 end@0", next);
-    aether_subscription_close(sub);
-    aether_subscription_close(next);
-    aether_bus_destroy(bus);
-}
-
-/* ----------------------------------------------------------------------------------------------------------------- cache */
-
 TEST(bus_cache, BUS6_a_cached_snapshot_is_followed_by_all_that_came_since)
 {
     aether_bus *bus = unit_bus();
     struct unit_maker maker = {.words = "s=1 s=2"};
-    handle(bus, "s", &maker, AETHER_SECONDS(60), false);
-    aether_subscription *first = watch(bus, "s");
+    handle(bus, "s", &maker, AETHER_SECONDS(60));
+    aether_subscription *first = unit_watch(bus, "s");
     expect_ok(unit_publish(bus, "s=3 t=4"));
     maker.status = AETHER_FAILED; /* it is not asked again */
-    aether_subscription *second = watch(bus, "s");
+    aether_subscription *second = unit_watch(bus, "s");
     expect_ok(unit_publish(bus, "s=5"));
     static const char *const none[] = {"x"};
     aether_subscription *filtered = unit_subscribe_with(
@@ -303,8 +50,8 @@ TEST(bus_cache, BUS6_without_a_cache_each_one_is_made_anew)
     for (size_t way = 0; way < 2; way++) {
         aether_bus *bus = unit_bus();
         struct unit_maker maker = {.words = "s=1"};
-        handle(bus, "s", &maker, ways[way], false);
-        aether_subscription *first = watch(bus, "s"), *second = watch(bus, "s");
+        handle(bus, "s", &maker, ways[way]);
+        aether_subscription *first = unit_watch(bus, "s"), *second = unit_watch(bus, "s");
         expect_number(2, unit_runs(&maker));
         expect_events("+s=1 end@0", AETHER_EMPTY, first);
         expect_events("+s=1 end@0", AETHER_EMPTY, second);
@@ -316,7 +63,7 @@ TEST(bus_cache, BUS6_without_a_cache_each_one_is_made_anew)
 
 static void expect_runs(uint32_t runs, aether_bus *bus, struct unit_maker *maker)
 {
-    aether_subscription_close(watch(bus, "s"));
+    aether_subscription_close(unit_watch(bus, "s"));
     expect_number(runs, unit_runs(maker));
 }
 
@@ -325,7 +72,7 @@ TEST(bus_cache, BUS6_a_cached_snapshot_serves_for_its_time)
     aether_bus *bus = unit_bus();
     stop_the_clock();
     struct unit_maker maker = {.words = "s=1"};
-    handle(bus, "s", &maker, AETHER_SECONDS(10), false);
+    handle(bus, "s", &maker, AETHER_SECONDS(10));
     aether_subscription *keeper = unit_subscribe(bus, "s", AETHER_BEGIN_NOW);
     expect_runs(1, bus, &maker);
     unit_clock_advance(AETHER_SECONDS(9));
@@ -343,7 +90,7 @@ TEST(bus_cache, BUS6_an_older_snapshots_time_does_not_end_a_newer_one)
     aether_bus *bus = unit_bus();
     stop_the_clock();
     struct unit_maker maker = {.words = "s=1"};
-    handle(bus, "s", &maker, AETHER_SECONDS(10), false);
+    handle(bus, "s", &maker, AETHER_SECONDS(10));
     expect_runs(1, bus, &maker);
     unit_clock_advance(AETHER_SECONDS(6));
     expect_ok(aether_bus_refresh(bus, "s")); /* the first one goes, before its time */
@@ -366,9 +113,9 @@ TEST(bus_cache, BUS6_an_expired_snapshot_gives_its_memory_back_by_itself)
     struct unit_maker maker = {.words = "s=1"};
     aether_subscription *keeper = unit_subscribe(bus, "s", AETHER_BEGIN_NOW);
     uint64_t blocks = unit_memory().blocks;
-    handle(bus, "s", &maker, AETHER_MILLISECONDS(3), false);
+    handle(bus, "s", &maker, AETHER_MILLISECONDS(3));
     uint64_t with_handler = unit_memory().blocks;
-    aether_subscription_close(watch(bus, "s"));
+    aether_subscription_close(unit_watch(bus, "s"));
     cr_assert(unit_until((aether_memory_drain(), unit_memory().blocks <= with_handler + 2))); /* and its thread's */
     cr_assert(blocks < with_handler);
     aether_subscription_close(keeper);
@@ -386,7 +133,7 @@ TEST(bus_cache, BUS6_a_cached_snapshot_goes_when_too_much_follows_it)
     aether_subscription *keeper = unit_subscribe(bus, "s", AETHER_BEGIN_NOW);
     expect_runs(1, bus, &maker);
     expect_ok(unit_publish_many(bus, "s", 5, 100, NULL));
-    aether_subscription *sub = watch(bus, "s");
+    aether_subscription *sub = unit_watch(bus, "s");
     aether_status status;
     expect_number(7, unit_drain(sub, &status)); /* the snapshot, its end, and all that followed */
     expect_number(1, unit_runs(&maker));
@@ -403,10 +150,12 @@ TEST(bus_cache, BUS6_a_cached_snapshot_has_no_mark_of_who_came_too_late)
 {
     aether_bus *bus = unit_bus();
     struct unit_maker maker = {.words = "s=1", .index = 3};
-    handle(bus, "s", &maker, AETHER_SECONDS(60), false);
+    handle(bus, "s", &maker, AETHER_SECONDS(60));
     expect_ok(unit_publish(bus, "s=1 s=2 s=3"));
-    aether_subscription *late = resume_at(bus, "s", 1); /* long gone: a new one is made for it */
-    aether_subscription *fresh = watch(bus, "s"), *late_too = resume_at(bus, "s", 2);
+    aether_subscription *late =
+        unit_begin_at(bus, "s", AETHER_BEGIN_RESUME, UNIT_EPOCH, 1); /* long gone: a new one is made for it */
+    aether_subscription *fresh = unit_watch(bus, "s"),
+                        *late_too = unit_begin_at(bus, "s", AETHER_BEGIN_RESUME, UNIT_EPOCH, 2);
     expect_ok(unit_publish(bus, "s=4"));
     expect_events("follows +s=1 end@3 s=4", AETHER_EMPTY, late);
     expect_events("+s=1 end@3 s=4", AETHER_EMPTY, fresh);
@@ -422,15 +171,15 @@ TEST(bus_cache, BUS6_feed_and_cache_go_with_the_last_subscription)
 {
     aether_bus *bus = unit_bus();
     struct unit_maker maker = {.words = "s=1"};
-    handle(bus, "s", &maker, AETHER_SECONDS(60), false);
-    aether_subscription *one = watch(bus, "s"), *two = watch(bus, "s");
+    handle(bus, "s", &maker, AETHER_SECONDS(60));
+    aether_subscription *one = unit_watch(bus, "s"), *two = unit_watch(bus, "s");
     aether_subscription_close(one);
     expect_number(1, unit_bus_stats(bus).feeds);
     aether_subscription_close(two);
     expect_number(0, unit_bus_stats(bus).feeds);
     expect_ok(unit_publish(bus, "s=2"));
     maker.index = 1;
-    aether_subscription *sub = watch(bus, "s"); /* the old one is not followed by 2 */
+    aether_subscription *sub = unit_watch(bus, "s"); /* the old one is not followed by 2 */
     expect_events("+s=1 end@1", AETHER_EMPTY, sub);
     expect_number(2, unit_runs(&maker));
     aether_subscription_close(sub);

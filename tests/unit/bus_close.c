@@ -339,7 +339,7 @@ TEST(bus_close, BUS9_a_mark_ends_a_run)
     aether_bus *bus = unit_bus();
     struct unit_maker maker = {.words = "a=1 b=2 | c=3"};
     unit_handle(bus, ">", &maker);
-    aether_subscription *sub = unit_subscribe(bus, ">", AETHER_BEGIN_SNAPSHOT);
+    aether_subscription *sub = unit_watch(bus, ">");
     expect_ok(unit_publish(bus, "a=4 b=5"));
     static const char *const wanted[] = {"+a=1", "+b=2", "+c=3", "end@0", "a=4", "b=5"};
     aether_event events[16];

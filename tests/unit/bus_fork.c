@@ -22,7 +22,7 @@ static void make_family(struct family *family)
     aether_snapshot_handler handler = unit_handler(&family->maker);
     handler.on_pool = true; /* there is a thread that the child has not */
     expect_ok(aether_bus_handle_snapshots(family->bus, "s", &handler));
-    family->watcher = unit_subscribe(family->bus, "s", AETHER_BEGIN_SNAPSHOT);
+    family->watcher = unit_watch(family->bus, "s");
     expect_arrivals("+s=1 end@0", family->watcher);
     family->sub = unit_subscribe(family->bus, "a", AETHER_BEGIN_NOW);
     expect_ok(unit_publish(family->bus, "a=1"));
@@ -136,7 +136,7 @@ static const char *make_own(void *user)
     aether_snapshot_handler handler = unit_handler(&maker);
     handler.on_pool = !unit_is_in_qemu();
     claim(aether_bus_handle_snapshots(bus, "s", &handler) == AETHER_OK);
-    aether_subscription *sub = unit_subscribe(bus, "s", AETHER_BEGIN_SNAPSHOT);
+    aether_subscription *sub = unit_watch(bus, "s");
     const char *wrong = unit_arrivals(sub, "+s=1 end@0");
     if (wrong != NULL)
         return wrong;
@@ -154,7 +154,7 @@ static void expect_child(const char *(*body)(void *user))
     expect_fine(unit_child(body, &family));
     expect_ok(unit_publish(family.bus, "a=2")); /* the parent has not noticed */
     expect_events("a=1 a=2", AETHER_EMPTY, family.sub);
-    aether_subscription *next = unit_subscribe(family.bus, "s", AETHER_BEGIN_SNAPSHOT);
+    aether_subscription *next = unit_watch(family.bus, "s");
     expect_arrivals("+s=1 end@0", next);
     aether_subscription_close(next);
     end_family(&family);

@@ -4,21 +4,16 @@
 #include "common/unit_bus.h"
 #include "common/unit_snapshot.h"
 
-static aether_subscription *begin(aether_bus *bus, const char *pattern, aether_begin how, uint64_t epoch, uint64_t index)
-{
-    return aether_subscribe(bus, pattern, &(aether_subscribe_options){.begin = how, .position = {epoch, index}});
-}
-
 static void expect_no_begin(aether_status wanted, aether_bus *bus, const char *pattern, uint64_t epoch, uint64_t index)
 {
-    aether_subscription *sub = begin(bus, pattern, AETHER_BEGIN_AFTER, epoch, index);
+    aether_subscription *sub = unit_begin_at(bus, pattern, AETHER_BEGIN_AFTER, epoch, index);
     cr_assert(sub == NULL, "%s at %" PRIu64 " was subscribed to", pattern, index);
     expect_status(wanted, aether_error_status());
 }
 
 static void expect_rest(const char *words, aether_bus *bus, const char *pattern, uint64_t epoch, uint64_t index)
 {
-    aether_subscription *sub = begin(bus, pattern, AETHER_BEGIN_AFTER, epoch, index);
+    aether_subscription *sub = unit_begin_at(bus, pattern, AETHER_BEGIN_AFTER, epoch, index);
     cr_assert(sub != NULL, "%s", aether_error());
     expect_events(words, AETHER_EMPTY, sub);
     aether_subscription_close(sub);
@@ -90,11 +85,11 @@ TEST(bus_history, BUS7_nothing_of_the_old_history_follows_a_new_snapshot)
     aether_snapshot_handler handler = unit_handler(&maker);
     handler.cache_ns = AETHER_SECONDS(60);
     expect_ok(aether_bus_handle_snapshots(bus, "s", &handler));
-    aether_subscription *old = unit_subscribe(bus, "s", AETHER_BEGIN_SNAPSHOT); /* stays open over the reset */
+    aether_subscription *old = unit_watch(bus, "s"); /* stays open over the reset */
     expect_ok(unit_publish(bus, "s@500"));
     expect_ok(aether_bus_reset(bus, &(aether_position){UNIT_EPOCH + 1, 300})); /* restored: indexes go backwards */
     maker.words = "s=restored", maker.index = 300;
-    aether_subscription *sub = unit_subscribe(bus, "s", AETHER_BEGIN_SNAPSHOT);
+    aether_subscription *sub = unit_watch(bus, "s");
     expect_ok(unit_publish(bus, "s@301"));
     expect_events("+s=restored end@300 s@301", AETHER_EMPTY, sub);
     expect_number(2, unit_runs(&maker)); /* the cached one was of the old history */
@@ -118,7 +113,7 @@ TEST(bus_history, BUS7_no_position_goes_on_in_another_history)
     expect_ok(aether_bus_reset(bus, &(aether_position){0, 300}));
     expect_ok(unit_publish(bus, "s@500")); /* the same index, another event */
     expect_no_begin(AETHER_OTHER_EPOCH, bus, "s", position.epoch, position.index);
-    aether_subscription *sub = begin(bus, "s", AETHER_BEGIN_RESUME, position.epoch, position.index);
+    aether_subscription *sub = unit_begin_at(bus, "s", AETHER_BEGIN_RESUME, position.epoch, position.index);
     cr_assert(sub != NULL);
     expect_ok(unit_publish(bus, "s@501"));
     expect_events("follows +s=restored end@500 s@501", AETHER_EMPTY, sub);
@@ -137,14 +132,14 @@ TEST(bus_history, BUS7_a_snapshot_that_is_being_made_over_a_reset_ends_with_it)
     handler.on_pool = true;
     expect_ok(aether_bus_handle_snapshots(bus, "s", &handler));
     unit_hold(&maker);
-    aether_subscription *sub = unit_subscribe(bus, "s", AETHER_BEGIN_SNAPSHOT);
+    aether_subscription *sub = unit_watch(bus, "s");
     expect_arrivals("+s=old", sub);
     expect_ok(aether_bus_reset(bus, NULL));
     expect_events("", AETHER_RESET, sub);
     unit_let_go(&maker);
     cr_assert(unit_until(__atomic_load_n(&maker.inside, __ATOMIC_SEQ_CST) == 0));
     maker.words = "s=new";
-    aether_subscription *next = unit_subscribe(bus, "s", AETHER_BEGIN_SNAPSHOT);
+    aether_subscription *next = unit_watch(bus, "s");
     expect_arrivals("+s=new end@0", next);
     expect_number(2, unit_runs(&maker));
     aether_subscription_close(sub);
@@ -216,7 +211,7 @@ TEST(bus_history, BUS7_a_handler_may_reset_the_bus)
     aether_bus *bus = unit_bus();
     struct unit_maker maker = {.begin = reset_inside, .user = bus};
     unit_handle(bus, "s", &maker);
-    aether_subscription *sub = unit_subscribe(bus, "s", AETHER_BEGIN_SNAPSHOT);
+    aether_subscription *sub = unit_watch(bus, "s");
     expect_status(AETHER_CANCELLED, maker.appended);
     expect_events("", AETHER_RESET, sub);
     aether_subscription_close(sub);
@@ -263,7 +258,7 @@ TEST(bus_history, BUS7_positions_from_before_a_refresh_are_gone_under_its_patter
     expect_no_begin(AETHER_GONE, bus, "a.b", UNIT_EPOCH, 1);
     expect_no_begin(AETHER_GONE, bus, "a.*", UNIT_EPOCH, 2);
     expect_no_begin(AETHER_GONE, bus, ">", UNIT_EPOCH, 3); /* even at the newest: what changed was not published */
-    aether_subscription *sub = begin(bus, "a.*", AETHER_BEGIN_RESUME, UNIT_EPOCH, 3);
+    aether_subscription *sub = unit_begin_at(bus, "a.*", AETHER_BEGIN_RESUME, UNIT_EPOCH, 3);
     cr_assert(sub != NULL, "%s", aether_error());
     expect_events("follows +a.b=state end@3", AETHER_EMPTY, sub);
     expect_ok(unit_publish(bus, "a.b=4 b=5"));
@@ -293,13 +288,13 @@ TEST(bus_history, BUS7_a_refresh_drops_cached_snapshots_under_its_pattern)
     expect_ok(aether_bus_handle_snapshots(bus, ">", &handler));
     unit_retain(bus, "a.b"); /* keep the feeds, and so the caches */
     unit_retain(bus, "c");
-    aether_subscription_close(unit_subscribe(bus, "a.b", AETHER_BEGIN_SNAPSHOT));
-    aether_subscription_close(unit_subscribe(bus, "c", AETHER_BEGIN_SNAPSHOT));
+    aether_subscription_close(unit_watch(bus, "a.b"));
+    aether_subscription_close(unit_watch(bus, "c"));
     expect_number(2, unit_runs(&maker));
     expect_ok(aether_bus_refresh(bus, "a.>"));
-    aether_subscription_close(unit_subscribe(bus, "c", AETHER_BEGIN_SNAPSHOT));
+    aether_subscription_close(unit_watch(bus, "c"));
     expect_number(2, unit_runs(&maker));
-    aether_subscription_close(unit_subscribe(bus, "a.b", AETHER_BEGIN_SNAPSHOT));
+    aether_subscription_close(unit_watch(bus, "a.b"));
     expect_number(3, unit_runs(&maker));
     aether_bus_destroy(bus);
 }
@@ -331,7 +326,7 @@ TEST(bus_history, BUS7_released_feeds_stay_for_those_who_follow)
     aether_bus *bus = unit_bus();
     unit_retain(bus, "a");
     expect_ok(unit_publish(bus, "a=1 a=2"));
-    aether_subscription *sub = begin(bus, "a", AETHER_BEGIN_OLDEST, 0, 0);
+    aether_subscription *sub = unit_begin_at(bus, "a", AETHER_BEGIN_OLDEST, 0, 0);
     expect_ok(aether_bus_release(bus, "a"));
     expect_ok(unit_publish(bus, "a=3"));
     expect_events("a=1 a=2 a=3", AETHER_EMPTY, sub);
@@ -406,7 +401,7 @@ TEST(bus_history, BUS8_every_call_after_shutdown_says_so_at_once)
         cr_assert(aether_topic_open(handle, "a") == NULL);
         expect_status(AETHER_SHUT_DOWN, aether_error_status());
         for (aether_begin how = AETHER_BEGIN_NOW; how <= AETHER_BEGIN_RESUME; how++) {
-            cr_assert(begin(handle, "s", how, UNIT_EPOCH, 1) == NULL);
+            cr_assert(unit_begin_at(handle, "s", how, UNIT_EPOCH, 1) == NULL);
             expect_status(AETHER_SHUT_DOWN, aether_error_status());
         }
         expect_status(AETHER_SHUT_DOWN, aether_bus_retain(handle, "b", &(aether_retention){.events = 1}));
@@ -433,7 +428,7 @@ TEST(bus_history, BUS8_shutdown_does_not_wait_for_a_handler_and_destroy_does)
     handler.on_pool = true;
     expect_ok(aether_bus_handle_snapshots(bus, "s", &handler));
     unit_hold(&maker);
-    aether_subscription *sub = unit_subscribe(bus, "s", AETHER_BEGIN_SNAPSHOT);
+    aether_subscription *sub = unit_watch(bus, "s");
     cr_assert(unit_until(unit_is_held(&maker)));
     struct unit_thread thread;
     cr_assert(unit_thread_start(&thread, 0, shut_down, bus));

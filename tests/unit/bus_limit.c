@@ -164,6 +164,30 @@ TEST(bus_limit, BUS7_reset_lets_the_publisher_go)
     crowd_out(&crowd);
 }
 
+static const char *publish_with_epoch(void *user)
+{
+    struct crowd *crowd = user;
+    unit_futex_trace = &crowd->publisher.trace;
+    aether_event event = {.epoch = UNIT_EPOCH, .data = AETHER_TEXT(crowd->word)};
+    crowd->publisher.status = aether_publish(crowd->bus, "a", &event);
+    return NULL;
+}
+
+TEST(bus_limit, BUS4_who_waited_over_a_reset_with_the_old_epoch_is_stale)
+{
+    struct crowd crowd;
+    crowd_in(&crowd);
+    struct crowd other = crowd; /* a second one, behind the first */
+    other.publisher.trace = (struct unit_futex_trace){0, 0};
+    cr_assert(unit_thread_start(&other.publisher.thread, 0, publish_with_epoch, &other));
+    cr_assert(unit_thread_sleeps(&other.publisher.thread, &other.publisher.trace));
+    expect_ok(aether_bus_reset(crowd.bus, NULL));
+    expect_ok(unit_publisher_join(&crowd.publisher));
+    expect_status(AETHER_STALE_EPOCH, unit_publisher_join(&other.publisher));
+    expect_number(1, aether_bus_newest(crowd.bus).index);
+    crowd_out(&crowd);
+}
+
 TEST(bus_limit, BUS3_a_wait_that_is_over_leaves_nothing)
 {
     aether_bus_options options = unit_bus_options();

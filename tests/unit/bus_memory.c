@@ -231,7 +231,7 @@ static bool watch(uint64_t skip, bool all)
     aether_subscription_close(sub);
     expect_number(0, unit_bus_stats(bus).subscriptions);
     expect_number(0, unit_bus_stats(bus).feeds);
-    aether_subscription *next = unit_subscribe(bus, "s.*", AETHER_BEGIN_SNAPSHOT);
+    aether_subscription *next = unit_watch(bus, "s.*");
     cr_assert(is_whole_or_failed(next, "+s.1=1 +s.2=2 +s.3=3 end@0"));
     aether_subscription_close(next);
     aether_bus_destroy(bus);

@@ -18,7 +18,7 @@ TEST(bus_metrics, BUS13_the_bus_counts_what_happens)
     aether_topic *topic = aether_topic_open(bus, "a.b");
     aether_subscription *one = unit_subscribe(bus, "a.b", AETHER_BEGIN_NOW),
                         *all = unit_subscribe(bus, ">", AETHER_BEGIN_NOW);
-    aether_subscription *watcher = unit_subscribe(bus, "s", AETHER_BEGIN_SNAPSHOT);
+    aether_subscription *watcher = unit_watch(bus, "s");
     expect_ok(unit_publish(bus, "a.b=1 c=2"));
     expect_ok(unit_publish_batch(bus, "a.b=3 s=4"));
     expect_ok(aether_topic_publish(topic, AETHER_EVENT(.type = "T")));

@@ -2,7 +2,6 @@
 #include "common/unit.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "common/unit_bus.h"
 
@@ -152,13 +151,6 @@ static void publish_from_threads(aether_bus *bus, bool some_batches)
         expect_fine(unit_thread_join(&publishers[i].thread));
 }
 
-static unsigned number_of(const aether_event *event)
-{
-    char text[16] = "";
-    memcpy(text, event->data.data, event->data.size < 15 ? event->data.size : 15);
-    return (unsigned)strtoul(text, NULL, 10);
-}
-
 TEST(bus_order, BUS1_the_order_is_the_same_in_every_feed)
 {
     static char order[PUBLISHERS * PUBLISHED + 1]; /* by index: whose it is */
@@ -173,7 +165,7 @@ TEST(bus_order, BUS1_the_order_is_the_same_in_every_feed)
         expect_ok(aether_next(all, &event, AETHER_NO_WAIT));
         expect_number(i, event.index);
         order[i] = event.subject[event.subject_size - 1];
-        expect_number(next[order[i] - '0']++, number_of(&event)); /* a thread's own order is kept */
+        expect_number(next[order[i] - '0']++, unit_number(&event)); /* a thread's own order is kept */
     }
     for (uint64_t i = 1; i <= PUBLISHERS * PUBLISHED; i++) {
         expect_ok(aether_next(under, &event, AETHER_NO_WAIT));
@@ -300,11 +292,11 @@ TEST(bus_order, BUS1_large_batches_stand_together)
     aether_event event;
     for (unsigned i = 0; i < COUNT; i++) {
         expect_ok(aether_next(all, &event, AETHER_NO_WAIT));
-        cr_assert(event.index == 1 && number_of(&event) == i);
+        cr_assert(event.index == 1 && unit_number(&event) == i);
         if (i % 2 == 0)
             continue;
         expect_ok(aether_next(b, &event, AETHER_NO_WAIT));
-        cr_assert(event.index == 1 && number_of(&event) == i);
+        cr_assert(event.index == 1 && unit_number(&event) == i);
     }
     expect_events("", AETHER_EMPTY, all);
     expect_events("", AETHER_EMPTY, b);

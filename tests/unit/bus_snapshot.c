@@ -2,15 +2,9 @@
 #include "common/unit.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "common/unit_bus.h"
 #include "common/unit_snapshot.h"
-
-static aether_subscription *watch(aether_bus *bus, const char *pattern)
-{
-    return unit_subscribe(bus, pattern, AETHER_BEGIN_SNAPSHOT);
-}
 
 /* Whatever was appended before may come, no end does, and the reason stays. */
 static void expect_failed_snapshot(aether_subscription *sub, const char *why)
@@ -41,7 +35,7 @@ static void expect_seam(const char *items, const char *items_seen, bool before, 
     unit_handle(bus, "s", &maker);
     if (before)
         expect_ok(unit_publish(bus, "s@3 s@5 s@7"));
-    aether_subscription *sub = watch(bus, "s");
+    aether_subscription *sub = unit_watch(bus, "s");
     expect_ok(unit_publish(bus, "s@30 s@31"));
     char wanted[256];
     snprintf(wanted, sizeof wanted, "%s%send@22 s@23 s@24 s@30 s@31", items_seen, *items_seen != '\0' ? " " : "");
@@ -70,7 +64,7 @@ TEST(bus_snapshot, BUS5_what_the_snapshot_includes_is_not_delivered_when_it_is_p
     struct unit_maker maker = {.words = "s=state", .index = 10};
     unit_handle(bus, "s", &maker);
     expect_ok(unit_publish(bus, "s@7"));
-    aether_subscription *sub = watch(bus, "s"); /* 8 to 10 are committed, and not yet published */
+    aether_subscription *sub = unit_watch(bus, "s"); /* 8 to 10 are committed, and not yet published */
     expect_events("+s=state end@10", AETHER_EMPTY, sub);
     expect_ok(unit_publish(bus, "s@8"));
     expect_events("", AETHER_EMPTY, sub);
@@ -90,7 +84,7 @@ TEST(bus_snapshot, BUS5_a_position_below_the_watermark_is_not_handed_out)
     unit_handle(bus, "s", &maker);
     unit_retain(bus, "s");
     expect_ok(unit_publish(bus, "s@7"));
-    aether_subscription *sub = watch(bus, "s");
+    aether_subscription *sub = unit_watch(bus, "s");
     expect_position(0, 0, aether_subscription_position(sub)); /* a snapshot has to be begun again */
     expect_arrivals("+s=state", sub);
     expect_position(0, 0, aether_subscription_position(sub));
@@ -107,7 +101,7 @@ TEST(bus_snapshot, BUS5_of_other_subjects_nothing_comes)
     aether_bus *bus = unit_bus();
     struct unit_maker maker = {.words = "s.1=a"};
     unit_handle(bus, "s.>", &maker);
-    aether_subscription *sub = watch(bus, "s.1");
+    aether_subscription *sub = unit_watch(bus, "s.1");
     expect_ok(unit_publish(bus, "s.2=b t=c s.1=d"));
     expect_events("+s.1=a end@0 s.1=d", AETHER_EMPTY, sub);
     cr_assert_str_eq(maker.pattern, "s.1"); /* the watcher's pattern, not the handler's */
@@ -121,7 +115,7 @@ TEST(bus_snapshot, BUS5_snapshot_events_are_whole_and_of_the_snapshots_index)
     struct unit_maker maker = {.words = "s.1=a s.2=b", .index = 9};
     unit_handle(bus, "s.*", &maker);
     expect_ok(unit_publish(bus, "s.1@9"));
-    aether_subscription *sub = watch(bus, "s.*");
+    aether_subscription *sub = unit_watch(bus, "s.*");
     aether_event event;
     for (int i = 0; i < 3; i++) {
         expect_ok(aether_next(sub, &event, AETHER_NO_WAIT));
@@ -138,7 +132,7 @@ TEST(bus_snapshot, BUS5_batches_of_a_snapshot_and_of_the_bus_keep_their_order)
     aether_bus *bus = unit_bus();
     struct unit_maker maker = {.words = "s.1=a s.2=b | s.3=c", .index = 0};
     unit_handle(bus, "s.*", &maker);
-    aether_subscription *sub = watch(bus, "s.*");
+    aether_subscription *sub = unit_watch(bus, "s.*");
     expect_ok(unit_publish_batch(bus, "s.2=d s.1=e x=f s.3=g"));
     expect_events("+s.1=a +s.2=b +s.3=c end@0 s.2=d s.1=e s.3=g", AETHER_EMPTY, sub);
     aether_subscription_close(sub);
@@ -152,12 +146,12 @@ TEST(bus_snapshot, BUS5_an_index_below_what_the_feed_has_had_opens_no_gap)
     unit_handle(bus, "*", &maker);
     aether_subscription *keeper = unit_subscribe(bus, "s", AETHER_BEGIN_NOW);
     expect_ok(unit_publish(bus, "s@2 s@4 s@5 t@6")); /* 5 is not in the state, and was published before it was read */
-    aether_subscription *sub = watch(bus, "s");
+    aether_subscription *sub = unit_watch(bus, "s");
     expect_ok(unit_publish(bus, "s@7"));
     expect_failed_snapshot(sub, "below 5");
     maker.index = 7;
     expect_ok(unit_publish(bus, "t@8")); /* not of this pattern: the state may be older */
-    aether_subscription *next = watch(bus, "s");
+    aether_subscription *next = unit_watch(bus, "s");
     expect_events("+s=state end@7", AETHER_EMPTY, next);
     aether_subscription *subs[] = {keeper, sub, next};
     for (size_t i = 0; i < 3; i++)
@@ -192,9 +186,7 @@ static const char *follow_state(void *user)
         bool live = false;
         for (; steps < 100 && last < PUTS; steps++) {
             claim(aether_next(sub, &event, AETHER_SECONDS(20)) == AETHER_OK);
-            char text[24] = "";
-            memcpy(text, event.data.data, event.data.size < 23 ? event.data.size : 23);
-            uint64_t value = strtoull(text, NULL, 10);
+            uint64_t value = unit_number(&event);
             if (event.kind == AETHER_EVENT_SNAPSHOT) {
                 claim(!live);
                 shown = value > shown ? value : shown;
@@ -228,6 +220,48 @@ TEST(bus_snapshot, BUS5_streams_of_a_changing_state_have_neither_gaps_nor_repeat
     aether_bus_destroy(state.bus);
 }
 
+enum { LARGE = 5000, LARGE_BATCH = 50 };
+
+static aether_status make_large(aether_snapshot *snapshot, const char *pattern, uint64_t *index, void *user)
+{
+    (void)pattern, (void)user;
+    *index = 0;
+    aether_event batch[LARGE_BATCH];
+    char data[LARGE_BATCH][16];
+    aether_status status = AETHER_OK;
+    for (unsigned i = 0; i < LARGE && status == AETHER_OK; i += LARGE_BATCH) {
+        for (unsigned at = 0; at < LARGE_BATCH; at++) {
+            snprintf(data[at], sizeof *data, "%u", i + at);
+            batch[at] = (aether_event){.subject = "s", .data = AETHER_TEXT(data[at])};
+        }
+        status = aether_snapshot_append(snapshot, batch, LARGE_BATCH);
+    }
+    return status;
+}
+
+TEST(bus_snapshot, BUS5_large_snapshots_come_whole_whatever_the_watchers_limit)
+{
+    aether_bus *bus = unit_bus();
+    aether_snapshot_handler handler = {.make = make_large, .on_pool = true, .cache_ns = AETHER_SECONDS(60)};
+    expect_ok(aether_bus_handle_snapshots(bus, "s", &handler));
+    aether_subscription *subs[3];
+    for (size_t s = 0; s < 3; s++)
+        subs[s] = unit_subscribe_with(bus, "s",
+                                      (aether_subscribe_options){.begin = AETHER_BEGIN_SNAPSHOT, .limit_bytes = UNIT_LIMIT});
+    expect_ok(unit_publish(bus, "s=after"));
+    for (size_t s = 0; s < 3; s++) {
+        aether_event event;
+        for (unsigned i = 0; i < LARGE; i++) {
+            expect_ok(aether_next(subs[s], &event, AETHER_SECONDS(20)));
+            cr_assert(event.kind == AETHER_EVENT_SNAPSHOT && unit_number(&event) == i);
+        }
+        expect_arrivals("end@0 s=after", subs[s]);
+        aether_subscription_close(subs[s]);
+    }
+    expect_number(LARGE, unit_bus_stats(bus).snapshot_events);
+    aether_bus_destroy(bus);
+}
+
 /* -------------------------------------------------------------------------------------------------------------- failures */
 
 TEST(bus_snapshot, BUS5_a_handler_that_fails_halfway_fails_its_watchers_and_the_next_one_tries_again)
@@ -237,10 +271,10 @@ TEST(bus_snapshot, BUS5_a_handler_that_fails_halfway_fails_its_watchers_and_the_
     aether_snapshot_handler handler = unit_handler(&maker);
     handler.cache_ns = AETHER_SECONDS(60); /* a failure is never kept */
     expect_ok(aether_bus_handle_snapshots(bus, "s", &handler));
-    aether_subscription *sub = watch(bus, "s");
+    aether_subscription *sub = unit_watch(bus, "s");
     expect_failed_snapshot(sub, "");
     maker.status = AETHER_OK;
-    aether_subscription *next = watch(bus, "s");
+    aether_subscription *next = unit_watch(bus, "s");
     expect_ok(unit_publish(bus, "s=3"));
     expect_events("+s=1 +s=2 end@0 s=3", AETHER_EMPTY, next);
     expect_number(2, unit_runs(&maker));
@@ -261,7 +295,7 @@ TEST(bus_snapshot, BUS5_what_is_outside_the_pattern_cannot_be_appended)
     for (size_t i = 0; i < sizeof outside / sizeof *outside; i++) {
         maker.words = outside[i];
         maker.appended = AETHER_OK;
-        aether_subscription *sub = watch(bus, "s.*");
+        aether_subscription *sub = unit_watch(bus, "s.*");
         expect_status(AETHER_INVALID, maker.appended);
         expect_failed_snapshot(sub, "");
         aether_subscription_close(sub);
@@ -291,7 +325,7 @@ TEST(bus_snapshot, BUS5_what_cannot_be_appended_leaves_the_snapshot_as_it_was)
     aether_bus *bus = unit_bus();
     struct unit_maker maker = {.begin = append_badly, .words = "s=last"};
     unit_handle(bus, "s", &maker);
-    aether_subscription *sub = watch(bus, "s");
+    aether_subscription *sub = unit_watch(bus, "s");
     expect_events("+s=good +s=last end@0", AETHER_EMPTY, sub);
     aether_subscription_close(sub);
     aether_bus_destroy(bus);
@@ -331,7 +365,7 @@ TEST(bus_snapshot, BUS5_the_most_specific_handler_serves)
         unit_handle(bus, patterns[i], &makers[i]);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         uint32_t runs = unit_runs(&makers[cases[i].by]);
-        aether_subscription *sub = watch(bus, cases[i].pattern);
+        aether_subscription *sub = unit_watch(bus, cases[i].pattern);
         expect_events("end@0", AETHER_EMPTY, sub);
         cr_assert(unit_runs(&makers[cases[i].by]) == runs + 1, "%s was not served by %s", cases[i].pattern,
                   patterns[cases[i].by]);
@@ -355,7 +389,7 @@ TEST(bus_snapshot, BUS5_a_pattern_has_one_handler_at_a_time)
     expect_ok(aether_bus_unhandle_snapshots(bus, "a", true));
     expect_status(AETHER_NO_HANDLER, aether_bus_unhandle_snapshots(bus, "a", true));
     expect_ok(aether_bus_handle_snapshots(bus, "a", &handler));
-    aether_subscription *sub = watch(bus, "a");
+    aether_subscription *sub = unit_watch(bus, "a");
     expect_events("+a=2 end@0", AETHER_EMPTY, sub);
     expect_number(0, unit_runs(&one));
     aether_subscription_close(sub);

@@ -119,9 +119,8 @@ TEST(bus_space, BUS12_handlers_see_names_of_the_handle_that_registered_them)
     struct unit_maker inside = {.words = "a.1=x"}, outside = {.words = "tenant.b.1=y"};
     unit_handle(space, "a.*", &inside);
     unit_handle(bus, "tenant.b.*", &outside);
-    aether_subscription *subs[] = {
-        unit_subscribe(space, "a.*", AETHER_BEGIN_SNAPSHOT), unit_subscribe(bus, "tenant.a.*", AETHER_BEGIN_SNAPSHOT),
-        unit_subscribe(space, "b.*", AETHER_BEGIN_SNAPSHOT), unit_subscribe(bus, "tenant.b.*", AETHER_BEGIN_SNAPSHOT)};
+    aether_subscription *subs[] = {unit_watch(space, "a.*"), unit_watch(bus, "tenant.a.*"), unit_watch(space, "b.*"),
+                                   unit_watch(bus, "tenant.b.*")};
     static const char *const wanted[] = {"+a.1=x end@0", "+tenant.a.1=x end@0", "+b.1=y end@0", "+tenant.b.1=y end@0"};
     for (size_t i = 0; i < 4; i++) {
         expect_events(wanted[i], AETHER_EMPTY, subs[i]);
@@ -140,7 +139,7 @@ TEST(bus_space, BUS12_a_handler_in_a_namespace_cannot_append_what_is_outside)
     aether_bus *bus = unit_bus(), *space = space_of(bus, "tenant");
     struct unit_maker maker = {.words = "tenant.a=1"}; /* that is tenant.tenant.a */
     unit_handle(space, "*", &maker);
-    aether_subscription *sub = unit_subscribe(space, "*", AETHER_BEGIN_SNAPSHOT);
+    aether_subscription *sub = unit_watch(space, "*");
     expect_status(AETHER_INVALID, maker.appended);
     expect_status(AETHER_FAILED, unit_try(sub));
     aether_subscription_close(sub);

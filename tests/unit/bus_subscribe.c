@@ -310,3 +310,25 @@ TEST(bus_subscribe, BUS3_who_may_see_nothing_gets_just_the_end_of_the_snapshot)
     aether_subscription_close(sub);
     aether_bus_destroy(bus);
 }
+
+static bool may_see(const aether_event *event, void *user)
+{
+    (void)event;
+    return *(bool *)user;
+}
+
+TEST(bus_subscribe, BUS3_a_predicate_may_change_its_mind)
+{
+    aether_bus *bus = unit_bus();
+    bool allowed = true;
+    aether_subscription *sub =
+        unit_subscribe_with(bus, "a", (aether_subscribe_options){.filter = {.predicate = may_see, .user = &allowed}});
+    expect_ok(unit_publish(bus, "a=1 a=2"));
+    expect_arrivals("a=1", sub);
+    allowed = false;
+    expect_ok(unit_publish(bus, "a=3"));
+    expect_events("", AETHER_EMPTY, sub);
+    expect_account(sub, .published = 3, .delivered = 1, .filtered = 2);
+    aether_subscription_close(sub);
+    aether_bus_destroy(bus);
+}

@@ -325,7 +325,7 @@ TEST(bus_wait, BUS9_a_handler_that_publishes_does_not_wait_for_room)
     struct unit_maker maker = {.begin = publish_until_full, .user = bus, .words = "s=1"};
     unit_handle(bus, "s", &maker);
     aether_subscription *full = unit_subscribe_with(bus, "full", WITH(.on_limit = AETHER_WAIT, .limit_bytes = UNIT_LIMIT));
-    aether_subscription *sub = unit_subscribe(bus, "s", AETHER_BEGIN_SNAPSHOT);
+    aether_subscription *sub = unit_watch(bus, "s");
     expect_status(AETHER_WOULD_BLOCK, maker.appended);
     expect_events("+s=1 end@0", AETHER_EMPTY, sub);
     aether_subscription_close(sub);
