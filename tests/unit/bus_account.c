@@ -129,6 +129,27 @@ TEST(bus_account, BUS11_who_is_closed_within_a_snapshot_has_discarded_what_follo
     aether_bus_destroy(bus);
 }
 
+TEST(bus_account, BUS11_a_lag_over_the_end_is_of_what_came_before_it)
+{
+    aether_bus *bus = unit_bus();
+    aether_subscription *keeper = unit_subscribe(bus, "a", AETHER_BEGIN_NOW);
+    aether_subscription *sub = unit_subscribe_with(bus, "a", WITH(.limit_bytes = UNIT_LIMIT, .drain = true, .label = "x"));
+    expect_ok(unit_publish_many(bus, "a", 20, SIZE, NULL));
+    expect_ok(aether_bus_close_label(bus, "x", AETHER_ACCESS_CHANGED));
+    expect_ok(unit_publish_many(bus, "a", MANY, SIZE, NULL)); /* nobody's, as far as it goes */
+    aether_status status;
+    uint64_t read = unit_drain(sub, &status);
+    if (status == AETHER_LAGGED)
+        read += unit_drain(sub, &status);
+    expect_status(AETHER_ACCESS_CHANGED, status);
+    expect_number(20, unit_account(sub).published);
+    expect_number(read, unit_account(sub).delivered);
+    expect_fine(unit_adds_up(sub));
+    aether_subscription_close(sub);
+    aether_subscription_close(keeper);
+    aether_bus_destroy(bus);
+}
+
 TEST(bus_account, BUS11_conflated_events_are_counted_and_those_that_wait_are_pending)
 {
     aether_bus *bus = unit_bus();
