@@ -116,6 +116,30 @@ TEST(bus_again, BUS3_a_lag_without_a_handler_fails)
     aether_bus_destroy(bus);
 }
 
+TEST(bus_again, BUS8_who_is_over_and_lags_gets_its_reason_and_no_silent_gap)
+{
+    aether_bus *bus = unit_bus();
+    struct unit_maker maker;
+    handle(bus, &maker, false);
+    aether_subscription *keeper = unit_subscribe(bus, "s", AETHER_BEGIN_NOW);
+    aether_subscription *sub = unit_subscribe_with(
+        bus, "s",
+        (aether_subscribe_options){.begin = AETHER_BEGIN_SNAPSHOT, .limit_bytes = UNIT_LIMIT, .drain = true, .label = "x"});
+    expect_events("+s=state end@0", AETHER_EMPTY, sub);
+    expect_ok(unit_publish_many(bus, "s", MANY, SIZE, NULL));
+    expect_ok(aether_bus_close_label(bus, "x", AETHER_ACCESS_CHANGED)); /* there will be no new snapshot for it */
+    aether_event event;
+    aether_status status;
+    for (uint64_t i = 1; (status = aether_next(sub, &event, AETHER_NO_WAIT)) == AETHER_OK; i++)
+        expect_number(i, event.index);
+    expect_status(AETHER_ACCESS_CHANGED, status);
+    expect_fine(unit_adds_up(sub));
+    expect_number(1, unit_runs(&maker));
+    aether_subscription_close(sub);
+    aether_subscription_close(keeper);
+    aether_bus_destroy(bus);
+}
+
 TEST(bus_again, BUS5_the_snapshot_after_a_lag_may_be_made_by_the_pool)
 {
     aether_bus *bus = unit_bus();

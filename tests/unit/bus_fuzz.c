@@ -1,396 +1,325 @@
 /*
- * Random calls beside a model: a log of what was published. Each subscription has to hand out exactly what the log has for
- * it, through snapshots, lags, refreshes, resets and ends.
+ * Random calls beside a log of what was published: each subscription has to hand out exactly what the log has for it,
+ * through snapshots, lags, refreshes, resets and ends.
  */
 #include "common/unit.h"
 
 #include <stdio.h>
 
 #include "common/unit_bus.h"
+#include "common/unit_log.h"
 #include "common/unit_snapshot.h"
 
-enum { LOG = 4000, FOLLOWERS = 12, SUBJECTS = 39, PATTERNS = 8, STEPS = 6000, REFRESHES = 200 };
-
-struct entry {
-    uint64_t index, value;
-    size_t subject;
-};
-
-struct shown {
-    size_t subject;
-    uint64_t value;
-};
+enum { FOLLOWERS = 12, STEPS = 6000 };
 
 struct follower {
     aether_subscription *sub; /* NULL: none */
-    char pattern[12], label[4];
+    char pattern[UNIT_PATTERN], label[4];
     size_t start, next, end; /* entries of the log; `end` only once it is over */
     aether_status reason;    /* of its end; AETHER_OK: it is open */
-    bool drains, by_type, limited, owes_follows;
-    struct shown shown[SUBJECTS]; /* of the snapshot that it reads */
-    size_t shown_count, shown_next;
-    uint64_t shown_index;
-    bool in_snapshot, makes_snapshots;
+    bool drains, by_type, limited, owes_follows, with_snapshots;
+    bool in_snapshot;
+    size_t shown;                         /* subjects of the snapshot that it has read */
+    uint64_t state[UNIT_SUBJECTS], index; /* that the snapshot shows */
     uint64_t lagged;
 };
 
 struct model {
+    struct unit_log log;
     aether_bus *bus;
-    aether_topic *topics[SUBJECTS];
-    char subjects[SUBJECTS][12];
-    uint64_t state[SUBJECTS]; /* 0: none */
-    uint64_t seed, value, epoch, newest;
-    struct entry log[LOG];
-    size_t count;
+    aether_topic *topics[UNIT_SUBJECTS];
     struct follower followers[FOLLOWERS];
-    struct {
-        char pattern[12];
-        uint64_t floor;
-    } retained[PATTERNS]; /* "": none */
-    struct {
-        char pattern[12];
-        uint64_t index;
-    } refreshed[REFRESHES];
-    size_t refreshes;
 };
-
-static uint64_t draw(struct model *model, uint64_t below)
-{
-    model->seed ^= model->seed << 13;
-    model->seed ^= model->seed >> 7;
-    model->seed ^= model->seed << 17;
-    return (model->seed >> 11) % below;
-}
-
-static void draw_pattern(struct model *model, char *pattern)
-{
-    size_t tokens = draw(model, 3) + 1, at = 0;
-    for (size_t i = 0; i < tokens; i++) {
-        char token = "aabbc*>"[draw(model, 7)];
-        if (i > 0)
-            pattern[at++] = '.';
-        pattern[at++] = token;
-        if (token == '>')
-            break;
-    }
-    pattern[at] = '\0';
-}
 
 static bool is_odd(uint64_t value)
 {
     return value % 2 == 1;
 }
 
+static aether_event make_event(const char *subject, uint64_t value, char *data, size_t size)
+{
+    snprintf(data, size, "%llu", (unsigned long long)value);
+    return (aether_event){.subject = subject, .type = is_odd(value) ? "odd" : "even", .data = AETHER_TEXT(data)};
+}
+
 /* ------------------------------------------------------------------------------------------------------------ publishing */
 
 static void publish(struct model *model)
 {
-    static char large[3000];
-    enum { MOST = 4 };
+    enum { MOST = 4, DATA = 24 };
+    static char large[3000], data[MOST][DATA];
+    struct unit_log *log = &model->log;
     aether_event batch[MOST];
-    char data[MOST][24];
-    size_t count = draw(model, 3) == 0 ? draw(model, MOST) + 1 : 1, subject = 0;
-    bool by_topic = draw(model, 3) == 0;
-    if (model->count + count > LOG)
-        return;
+    size_t count = unit_draw(log, 3) == 0 ? unit_draw(log, MOST) + 1 : 1, subject = 0;
+    bool by_topic = unit_draw(log, 3) == 0;
     for (size_t i = 0; i < count; i++) {
         if (i == 0 || !by_topic)
-            subject = draw(model, SUBJECTS);
-        uint64_t value = ++model->value;
-        snprintf(data[i], sizeof *data, "%llu", (unsigned long long)value);
-        size_t extra = draw(model, 40) == 0 ? sizeof large : draw(model, 200);
-        batch[i] = (aether_event){.subject = model->subjects[subject],
-                                  .type = is_odd(value) ? "odd" : "even",
-                                  .metadata = {large, extra},
-                                  .data = AETHER_TEXT(data[i])};
-        model->log[model->count++] = (struct entry){model->newest + 1, value, subject};
-        model->state[subject] = value;
+            subject = unit_draw(log, UNIT_SUBJECTS);
+        batch[i] = make_event(log->subjects[subject], unit_log_add(log, subject), data[i], DATA);
+        batch[i].metadata = aether_bytes(large, unit_draw(log, 40) == 0 ? sizeof large : unit_draw(log, 200));
     }
-    model->newest++;
+    log->newest++;
     if (by_topic)
         expect_ok(aether_topic_publish_batch(model->topics[subject], batch, count));
     else if (count == 1)
         expect_ok(aether_publish(model->bus, batch->subject, batch));
     else
         expect_ok(aether_publish_batch(model->bus, batch, count));
-    expect_position(model->epoch, model->newest, aether_bus_newest(model->bus));
+    expect_position(log->epoch, log->newest, aether_bus_newest(model->bus));
 }
 
 /* ------------------------------------------------------------------------------------------------------------- snapshots */
 
 static aether_status make(aether_snapshot *snapshot, const char *pattern, uint64_t *index, void *user)
 {
-    struct model *model = user;
+    const struct unit_log *log = user;
     aether_status status = AETHER_OK;
-    for (size_t i = 0; i < SUBJECTS && status == AETHER_OK; i++) {
-        if (model->state[i] == 0 || !aether_pattern_matches(pattern, model->subjects[i]))
-            continue;
+    for (size_t i = 0; i < UNIT_SUBJECTS && status == AETHER_OK; i++) {
         char data[24];
-        snprintf(data, sizeof data, "%llu", (unsigned long long)model->state[i]);
-        status =
-            aether_snapshot_append(snapshot,
-                                   AETHER_EVENT(.subject = model->subjects[i],
-                                                .type = is_odd(model->state[i]) ? "odd" : "even", .data = AETHER_TEXT(data)),
-                                   1);
+        aether_event event = make_event(log->subjects[i], log->state[i], data, sizeof data);
+        if (log->state[i] != 0 && aether_pattern_matches(pattern, log->subjects[i]))
+            status = aether_snapshot_append(snapshot, &event, 1);
     }
-    *index = model->newest;
+    *index = log->newest;
     return status;
 }
 
 /* The handler has run just now. */
-static void begin_snapshot(struct model *model, struct follower *follower)
+static void begin_snapshot(const struct model *model, struct follower *follower)
 {
+    const struct unit_log *log = &model->log;
     follower->in_snapshot = true;
-    follower->shown_count = follower->shown_next = 0;
-    for (size_t i = 0; i < SUBJECTS; i++)
-        if (model->state[i] != 0 && aether_pattern_matches(follower->pattern, model->subjects[i]) &&
-            (!follower->by_type || is_odd(model->state[i])))
-            follower->shown[follower->shown_count++] = (struct shown){i, model->state[i]};
-    follower->shown_index = model->newest;
-    follower->next = model->count;
+    follower->shown = 0;
+    memcpy(follower->state, log->state, sizeof follower->state);
+    for (size_t i = 0; i < UNIT_SUBJECTS; i++)
+        if (!aether_pattern_matches(follower->pattern, log->subjects[i]) || (follower->by_type && !is_odd(log->state[i])))
+            follower->state[i] = 0; /* not for this one */
+    follower->index = log->newest;
+    follower->next = log->count;
 }
 
 /* ----------------------------------------------------------------------------------------------------------- subscribing */
 
-static size_t first_above(const struct model *model, uint64_t index)
-{
-    size_t at = 0;
-    while (at < model->count && model->log[at].index <= index)
-        at++;
-    return at;
-}
-
-static bool was_refreshed(const struct model *model, const char *pattern, uint64_t after)
-{
-    for (size_t i = 0; i < model->refreshes; i++)
-        if (model->refreshed[i].index >= after && aether_pattern_overlaps(model->refreshed[i].pattern, pattern))
-            return true;
-    return false;
-}
-
-static bool is_kept(const struct model *model, const char *pattern, uint64_t after)
-{
-    for (size_t i = 0; i < PATTERNS; i++)
-        if (model->retained[i].pattern[0] != '\0' && model->retained[i].floor <= after &&
-            aether_pattern_covers(model->retained[i].pattern, pattern))
-            return true;
-    return after == model->newest;
-}
-
 /* Why there is no subscription after `position`. */
 static void expect_reason(const struct model *model, const struct follower *follower, aether_position position)
 {
+    const struct unit_log *log = &model->log;
     aether_status status = aether_error_status();
-    if (position.epoch != model->epoch)
+    if (position.epoch != log->epoch)
         expect_status(AETHER_OTHER_EPOCH, status);
-    else if (position.index > model->newest)
+    else if (position.index > log->newest)
         expect_status(AETHER_AHEAD, status);
     else
-        cr_assert(status == AETHER_GONE && (was_refreshed(model, follower->pattern, position.index) ||
-                                            !is_kept(model, follower->pattern, position.index)),
+        cr_assert(status == AETHER_GONE && (unit_log_was_refreshed(log, follower->pattern, position.index) ||
+                                            !unit_log_is_kept(log, follower->pattern, position.index)),
                   "%s after %" PRIu64 ": %s", follower->pattern, position.index, aether_error());
 }
 
-static void open_follower(struct model *model, struct follower *follower)
+static aether_subscription *subscribe(struct model *model, struct follower *follower, aether_begin begin,
+                                      aether_position position)
 {
     static const char *const odd[] = {"odd"};
-    *follower = (struct follower){.by_type = draw(model, 4) == 0, .drains = draw(model, 2) == 0};
-    draw_pattern(model, follower->pattern);
-    snprintf(follower->label, sizeof follower->label, "l%u", (unsigned)draw(model, 3));
-    aether_begin begin = (aether_begin)draw(model, 6);
-    if (begin == AETHER_BEGIN_OLDEST || begin == AETHER_BEGIN_AT)
-        begin = AETHER_BEGIN_NOW;
-    aether_position position = {draw(model, 20) == 0 ? 1 : model->epoch, draw(model, model->newest + 2)};
-    follower->limited = begin == AETHER_BEGIN_NOW && draw(model, 2) == 0;
-    follower->makes_snapshots = begin >= AETHER_BEGIN_SNAPSHOT;
     aether_subscribe_options options = {.begin = begin,
                                         .limit_bytes = follower->limited ? UNIT_LIMIT : AETHER_UNLIMITED,
                                         .position = position,
                                         .label = follower->label,
                                         .filter = {.types = odd, .type_count = follower->by_type ? 1 : 0},
                                         .drain = follower->drains};
-    follower->sub = aether_subscribe(model->bus, follower->pattern, &options);
+    return aether_subscribe(model->bus, follower->pattern, &options);
+}
+
+static void open_follower(struct model *model, struct follower *follower)
+{
+    static const aether_begin begins[] = {AETHER_BEGIN_NOW, AETHER_BEGIN_AFTER, AETHER_BEGIN_SNAPSHOT, AETHER_BEGIN_RESUME};
+    struct unit_log *log = &model->log;
+    aether_begin begin = begins[unit_draw(log, 4)];
+    aether_position position = {unit_draw(log, 20) == 0 ? 1 : log->epoch, unit_draw(log, log->newest + 2)};
+    *follower = (struct follower){.by_type = unit_draw(log, 4) == 0,
+                                  .drains = unit_draw(log, 2) == 0,
+                                  .with_snapshots = begin >= AETHER_BEGIN_SNAPSHOT};
+    follower->limited = begin != AETHER_BEGIN_AFTER && unit_draw(log, 2) == 0;
+    unit_draw_pattern(log, follower->pattern);
+    snprintf(follower->label, sizeof follower->label, "l%u", (unsigned)unit_draw(log, 3));
+    follower->sub = subscribe(model, follower, begin, position);
     if (follower->sub == NULL) {
         cr_assert(begin == AETHER_BEGIN_AFTER, "%s", aether_error());
         expect_reason(model, follower, position);
         return;
     }
-    follower->start = follower->next = model->count;
-    if (begin == AETHER_BEGIN_SNAPSHOT)
+    bool resumes = begin == AETHER_BEGIN_RESUME && aether_subscription_position(follower->sub).epoch != 0;
+    if (begin == AETHER_BEGIN_AFTER || resumes)
+        cr_assert(position.epoch == log->epoch && position.index <= log->newest &&
+                  !unit_log_was_refreshed(log, follower->pattern, position.index));
+    follower->start = follower->next =
+        begin == AETHER_BEGIN_AFTER || resumes ? unit_log_above(log, position.index) : log->count;
+    follower->owes_follows = begin == AETHER_BEGIN_RESUME && !resumes;
+    if (follower->with_snapshots && !resumes)
         begin_snapshot(model, follower);
-    if (begin == AETHER_BEGIN_AFTER || begin == AETHER_BEGIN_RESUME)
-        follower->next = first_above(model, position.index);
-    if (begin == AETHER_BEGIN_AFTER)
-        cr_assert(position.epoch == model->epoch && position.index <= model->newest &&
-                  !was_refreshed(model, follower->pattern, position.index));
-    if (begin != AETHER_BEGIN_RESUME)
-        return;
-    if (aether_subscription_position(follower->sub).epoch != 0)
-        return; /* it resumes */
-    begin_snapshot(model, follower);
-    follower->owes_follows = true;
 }
 
 /* --------------------------------------------------------------------------------------------------------------- reading */
 
-/* The next entry that it has to hand out, before `until`. */
-static const struct entry *next_entry(struct model *model, struct follower *follower, size_t until)
-{
-    while (follower->next < until) {
-        const struct entry *entry = &model->log[follower->next++];
-        if (aether_pattern_matches(follower->pattern, model->subjects[entry->subject]) &&
-            (!follower->by_type || is_odd(entry->value)))
-            return entry;
-    }
-    return NULL;
-}
-
-static void expect_event(const struct model *model, const aether_event *event, size_t subject, uint64_t value)
+static void expect_event(const struct unit_log *log, const aether_event *event, size_t subject, uint64_t value)
 {
     expect_number(value, unit_number(event));
-    cr_assert(event->subject_size == strlen(model->subjects[subject]) &&
-              memcmp(event->subject, model->subjects[subject], event->subject_size) == 0);
+    cr_assert(event->subject_size == strlen(log->subjects[subject]) &&
+              memcmp(event->subject, log->subjects[subject], event->subject_size) == 0);
 }
 
-/* Missed: it goes on behind all that it accounts for, whatever their type. */
-static void skip_missed(struct model *model, struct follower *follower)
+/* It goes on behind all that it accounts for, whatever their type. */
+static void skip_missed(const struct model *model, struct follower *follower)
 {
     aether_subscription_stats stats = unit_account(follower->sub);
-    cr_assert(follower->limited && stats.lagged > follower->lagged);
+    cr_assert(follower->limited && !follower->with_snapshots && stats.lagged > follower->lagged);
     follower->lagged = stats.lagged;
     follower->next = follower->start;
     for (uint64_t left = stats.delivered + stats.filtered + stats.lagged; left > 0; follower->next++) {
-        cr_assert(follower->next < model->count);
-        left -= aether_pattern_matches(follower->pattern, model->subjects[model->log[follower->next].subject]);
+        cr_assert(follower->next < model->log.count);
+        left -= unit_log_matches(&model->log, follower->next, follower->pattern);
     }
 }
 
-static void take_mark_or_shown(struct model *model, struct follower *follower, const aether_event *event)
+static void take_of_snapshot(const struct model *model, struct follower *follower, const aether_event *event)
 {
     if (follower->owes_follows) {
         expect_number(AETHER_EVENT_SNAPSHOT_FOLLOWS, event->kind);
         follower->owes_follows = false;
-    } else if (follower->shown_next < follower->shown_count) {
-        expect_number(AETHER_EVENT_SNAPSHOT, event->kind);
-        const struct shown *shown = &follower->shown[follower->shown_next++];
-        expect_event(model, event, shown->subject, shown->value);
-    } else {
-        expect_number(AETHER_EVENT_SNAPSHOT_END, event->kind);
-        expect_number(follower->shown_index, event->index);
-        follower->in_snapshot = false;
+        return;
     }
+    while (follower->shown < UNIT_SUBJECTS && follower->state[follower->shown] == 0)
+        follower->shown++;
+    if (follower->shown < UNIT_SUBJECTS) {
+        expect_number(AETHER_EVENT_SNAPSHOT, event->kind);
+        expect_event(&model->log, event, follower->shown, follower->state[follower->shown]);
+        follower->shown++;
+        return;
+    }
+    expect_number(AETHER_EVENT_SNAPSHOT_END, event->kind);
+    expect_number(follower->index, event->index);
+    follower->in_snapshot = false;
+}
+
+/* The next entry is this one, where there is one. */
+static bool take_live(const struct model *model, struct follower *follower, const aether_event *event, aether_status status)
+{
+    const struct unit_log *log = &model->log;
+    bool over = follower->reason != AETHER_OK;
+    for (size_t at; (at = follower->next) < (over ? follower->end : log->count);) {
+        follower->next++;
+        if (!unit_log_matches(log, at, follower->pattern) || (follower->by_type && !is_odd(log->entries[at].value)))
+            continue;
+        expect_ok(status);
+        expect_number(AETHER_EVENT_LIVE, event->kind);
+        expect_position(log->epoch, log->entries[at].index, ((aether_position){event->epoch, event->index}));
+        expect_event(log, event, log->entries[at].subject, log->entries[at].value);
+        return true;
+    }
+    expect_status(over ? follower->reason : AETHER_EMPTY, status);
+    return false;
 }
 
 /* One call. False: there is nothing more. */
-static bool read_one(struct model *model, struct follower *follower)
+static bool read_one(const struct model *model, struct follower *follower)
 {
     aether_event event;
     aether_status status = aether_next(follower->sub, &event, AETHER_NO_WAIT);
-    bool over = follower->reason != AETHER_OK;
-    if (over && !follower->drains) {
-        expect_status(follower->reason, status);
+    bool over = follower->reason != AETHER_OK, may_begin_again = follower->limited && follower->with_snapshots;
+    if (over && (!follower->drains || (may_begin_again && status == follower->reason))) {
+        expect_status(follower->reason, status); /* who is over gets no new snapshot for what was missed */
         return false;
     }
     if (status == AETHER_LAGGED) {
         skip_missed(model, follower);
         return true;
     }
-    if (follower->in_snapshot) {
-        expect_ok(status);
-        take_mark_or_shown(model, follower, &event);
+    if (status == AETHER_OK && may_begin_again && !follower->in_snapshot && event.kind == AETHER_EVENT_SNAPSHOT_FOLLOWS) {
+        begin_snapshot(model, follower);
         return true;
     }
-    const struct entry *entry = next_entry(model, follower, over ? follower->end : model->count);
-    if (entry == NULL) {
-        expect_status(over ? follower->reason : AETHER_EMPTY, status);
-        return false;
-    }
+    if (!follower->in_snapshot)
+        return take_live(model, follower, &event, status);
     expect_ok(status);
-    expect_number(AETHER_EVENT_LIVE, event.kind);
-    expect_number(entry->index, event.index);
-    expect_number(model->epoch, event.epoch);
-    expect_event(model, &event, entry->subject, entry->value);
+    take_of_snapshot(model, follower, &event);
     return true;
 }
 
 static void read_some(struct model *model, struct follower *follower)
 {
-    for (uint64_t left = draw(model, 3) == 0 ? LOG * 2 : draw(model, 10); left > 0 && read_one(model, follower); left--)
+    uint64_t most = unit_draw(&model->log, 3) == 0 ? 2 * UNIT_LOG : unit_draw(&model->log, 10);
+    while (most-- > 0 && read_one(model, follower))
         ;
     expect_fine(unit_adds_up(follower->sub));
 }
 
 /* ------------------------------------------------------------------------------------------------------------------ ends */
 
-static void end(struct model *model, struct follower *follower, aether_status reason)
+static void end(const struct model *model, struct follower *follower, aether_status reason)
 {
     if (follower->sub == NULL || follower->reason != AETHER_OK)
         return;
     follower->reason = reason;
-    follower->end = model->count;
+    follower->end = model->log.count;
 }
 
-static void close_follower(struct follower *follower)
+static void close_follower(const struct model *model, struct follower *follower, bool reads_first)
 {
+    while (reads_first && read_one(model, follower))
+        ;
+    expect_fine(unit_adds_up(follower->sub));
     aether_subscription_close(follower->sub);
     follower->sub = NULL;
 }
 
 static void refresh(struct model *model)
 {
-    char pattern[12];
-    draw_pattern(model, pattern);
-    if (model->refreshes == REFRESHES)
+    struct unit_log *log = &model->log;
+    if (log->refreshes == UNIT_REFRESHES)
         return;
+    char *pattern = log->refreshed[log->refreshes].pattern;
+    unit_draw_pattern(log, pattern);
     expect_ok(aether_bus_refresh(model->bus, pattern));
-    snprintf(model->refreshed[model->refreshes].pattern, sizeof pattern, "%s", pattern);
-    model->refreshed[model->refreshes++].index = model->newest;
+    log->refreshed[log->refreshes++].index = log->newest;
     for (size_t i = 0; i < FOLLOWERS; i++)
         if (aether_pattern_overlaps(pattern, model->followers[i].pattern))
             end(model, &model->followers[i], AETHER_RESET);
 }
 
-/* Those who drain read what they have first: the model's log is only of one history. */
+/* The log is of one history only: what is left of the old one is read before. */
 static void reset(struct model *model)
 {
     for (size_t i = 0; i < FOLLOWERS; i++) {
         struct follower *follower = &model->followers[i];
-        if (follower->sub == NULL)
-            continue;
-        while (read_one(model, follower))
+        while (follower->sub != NULL && read_one(model, follower))
             ;
         end(model, follower, AETHER_RESET);
         follower->drains = false;
     }
-    model->newest = draw(model, 100);
-    expect_ok(aether_bus_reset(model->bus, &(aether_position){++model->epoch, model->newest}));
-    model->count = model->refreshes = 0;
-    memset(model->state, 0, sizeof model->state);
-    for (size_t i = 0; i < PATTERNS; i++)
-        model->retained[i].floor = model->newest;
+    unit_log_reset(&model->log, unit_draw(&model->log, 100));
+    expect_ok(aether_bus_reset(model->bus, &(aether_position){model->log.epoch, model->log.newest}));
 }
 
 static void retain_or_release(struct model *model)
 {
-    size_t at = draw(model, PATTERNS);
-    if (model->retained[at].pattern[0] != '\0') {
-        aether_status status = aether_bus_release(model->bus, model->retained[at].pattern);
-        for (size_t i = 0; i < PATTERNS; i++) /* all that have this pattern */
-            if (i != at && strcmp(model->retained[i].pattern, model->retained[at].pattern) == 0)
-                model->retained[i].pattern[0] = '\0';
-        expect_ok(status);
-        model->retained[at].pattern[0] = '\0';
+    struct unit_log *log = &model->log;
+    size_t at = unit_draw(log, UNIT_KEPT);
+    char pattern[UNIT_PATTERN];
+    memcpy(pattern, log->kept[at].pattern, sizeof pattern);
+    if (pattern[0] == '\0') {
+        unit_draw_pattern(log, log->kept[at].pattern);
+        log->kept[at].floor = log->newest;
+        unit_retain(model->bus, log->kept[at].pattern);
         return;
     }
-    draw_pattern(model, model->retained[at].pattern);
-    model->retained[at].floor = model->newest;
-    unit_retain(model->bus, model->retained[at].pattern);
+    expect_ok(aether_bus_release(model->bus, pattern));
+    for (size_t i = 0; i < UNIT_KEPT; i++)
+        if (strcmp(log->kept[i].pattern, pattern) == 0)
+            log->kept[i].pattern[0] = '\0';
 }
 
 static void close_label(struct model *model)
 {
     char label[4];
-    snprintf(label, sizeof label, "l%u", (unsigned)draw(model, 3));
+    snprintf(label, sizeof label, "l%u", (unsigned)unit_draw(&model->log, 3));
     expect_ok(aether_bus_close_label(model->bus, label, AETHER_ACCESS_CHANGED));
     for (size_t i = 0; i < FOLLOWERS; i++)
         if (strcmp(model->followers[i].label, label) == 0)
@@ -399,34 +328,36 @@ static void close_label(struct model *model)
 
 /* --------------------------------------------------------------------------------------------------------------- running */
 
-static void step(struct model *model)
+static void use(struct model *model, struct follower *follower)
 {
-    struct follower *follower = &model->followers[draw(model, FOLLOWERS)];
-    uint64_t what = draw(model, 1000);
-    if (what < 500)
-        publish(model);
-    else if (what < 510)
-        retain_or_release(model);
-    else if (what < 515)
-        refresh(model);
-    else if (what < 517 || model->count + 10 > LOG)
-        reset(model);
-    else if (what < 520)
-        close_label(model);
-    else if (follower->sub == NULL)
+    uint64_t what = unit_draw(&model->log, 100);
+    if (follower->sub == NULL) {
         open_follower(model, follower);
-    else if (what < 960 || follower->reason == AETHER_OK)
+    } else if (what < 90 && (follower->reason == AETHER_OK || what < 30)) {
         read_some(model, follower);
-    else
-        close_follower(follower);
-    if (what < 980 || follower->sub == NULL)
-        return;
-    if (follower->reason == AETHER_OK && what % 2 == 0) {
+    } else if (what < 95 && follower->reason == AETHER_OK) {
         expect_ok(aether_unsubscribe(follower->sub));
         end(model, follower, AETHER_UNSUBSCRIBED);
     } else {
-        close_follower(follower);
+        close_follower(model, follower, what % 2 == 0);
     }
+}
+
+static void step(struct model *model)
+{
+    uint64_t what = unit_draw(&model->log, 1000);
+    if (what < 2 || model->log.count + 10 > UNIT_LOG)
+        reset(model);
+    else if (what < 7)
+        refresh(model);
+    else if (what < 10)
+        close_label(model);
+    else if (what < 20)
+        retain_or_release(model);
+    else if (what < 520)
+        publish(model);
+    else
+        use(model, &model->followers[unit_draw(&model->log, FOLLOWERS)]);
 }
 
 static void run(uint64_t seed, int64_t linger_ns)
@@ -436,31 +367,17 @@ static void run(uint64_t seed, int64_t linger_ns)
     aether_bus_options options = unit_bus_options();
     options.linger_ns = linger_ns;
     model.bus = unit_bus_with(options);
-    model.epoch = UNIT_EPOCH;
-    model.seed = seed;
-    size_t made = 0;
-    for (size_t length = 1; length <= 3; length++)
-        for (size_t code = 0; code < (length == 1 ? 3u : length == 2 ? 9u : 27u); code++, made++)
-            snprintf(model.subjects[made], sizeof *model.subjects,
-                     length == 1   ? "%c"
-                     : length == 2 ? "%c.%c"
-                                   : "%c.%c.%c",
-                     (char)('a' + code % 3), (char)('a' + code / 3 % 3), (char)('a' + code / 9));
-    for (size_t i = 0; i < SUBJECTS; i++)
-        model.topics[i] = aether_topic_open(model.bus, model.subjects[i]);
-    aether_snapshot_handler handler = {.make = make, .user = &model, .cache_ns = -1};
+    unit_log_init(&model.log, UNIT_EPOCH, seed);
+    for (size_t i = 0; i < UNIT_SUBJECTS; i++)
+        model.topics[i] = aether_topic_open(model.bus, model.log.subjects[i]);
+    aether_snapshot_handler handler = {.make = make, .user = &model.log, .cache_ns = -1};
     expect_ok(aether_bus_handle_snapshots(model.bus, ">", &handler));
     for (int i = 0; i < STEPS; i++)
         step(&model);
-    for (size_t i = 0; i < FOLLOWERS; i++) {
-        if (model.followers[i].sub == NULL)
-            continue;
-        while (read_one(&model, &model.followers[i]))
-            ;
-        expect_fine(unit_adds_up(model.followers[i].sub));
-        close_follower(&model.followers[i]);
-    }
-    for (size_t i = 0; i < SUBJECTS; i++)
+    for (size_t i = 0; i < FOLLOWERS; i++)
+        if (model.followers[i].sub != NULL)
+            close_follower(&model, &model.followers[i], true);
+    for (size_t i = 0; i < UNIT_SUBJECTS; i++)
         aether_topic_close(model.topics[i]);
     expect_number(0, unit_bus_stats(model.bus).subscriptions);
     aether_bus_destroy(model.bus);
