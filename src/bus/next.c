@@ -171,10 +171,15 @@ static aether_status be_final(aether_subscription *subscription, aether_status s
     return ae_subscription_give_up(subscription, status == AETHER_CLOSED ? AETHER_SHUT_DOWN : status);
 }
 
+/* What was published after its end is nobody's, and not missed. */
 static void count_lag(aether_subscription *subscription)
 {
+    uint64_t missed = subscription->cursor->missed_events;
+    uint64_t after = ae_cursor_events(subscription->cursor), before = after - missed;
+    if (ae_subscription_reason(subscription) != AETHER_OK && after > subscription->end_events)
+        missed = subscription->end_events > before ? subscription->end_events - before : 0;
     subscription->has_crossed = true;
-    subscription->lagged += subscription->cursor->missed_events;
+    subscription->lagged += missed;
     subscription->lags++;
 }
 
