@@ -190,6 +190,9 @@ static aether_status be_lagged(aether_subscription *subscription)
         return AETHER_LAGGED;
     if (subscription->on_lag == AETHER_LAG_CLOSE)
         return ae_subscription_give_up(subscription, AETHER_TOO_SLOW);
+    aether_status reason = ae_subscription_reason(subscription);
+    if (reason != AETHER_OK)
+        return be_told(subscription, reason); /* no new snapshot for it, and nothing without one */
     if (subscription->conflation != NULL)
         subscription->lagged += ae_conflation_clear(subscription->conflation);
     aether_status status = ae_subscription_begin_again(subscription);
@@ -557,7 +560,8 @@ aether_status aether_subscription_get_stats_sized(aether_subscription *subscript
         return ae_fail(AETHER_INVALID, "%s: stats is NULL", call);
     struct stats_command command = {.subscription = subscription};
     ae_domain_do(subscription->domain, &command.command, run_stats);
-    bool is_discarded = ae_subscription_reason(subscription) != AETHER_OK && !subscription->drains;
+    bool is_discarded =
+        ae_subscription_reason(subscription) != AETHER_OK && (!subscription->drains || subscription->is_told);
     uint64_t pending = count_pending(subscription, command.events);
     aether_subscription_stats all = {.published = subscription->carried + command.events - subscription->base_events,
                                      .delivered = subscription->delivered,
