@@ -6,6 +6,7 @@
  */
 #include "base/clock.h"
 #include "base/process.h"
+#include "buffer/gate.h"
 #include "bus/callback.h"
 #include "bus/event.h"
 #include "bus/snapshot.h"
@@ -94,11 +95,27 @@ static inline aether_status judge(aether_subscription *subscription, aether_even
     return AETHER_OK;
 }
 
-/* The next event of the item. */
+/*
+ * An end mark is handed out when the way on stands behind it, which is a moment later: who has it then sees whatever is
+ * published from there on.
+ */
+static __attribute__((noinline)) bool leads_on(aether_subscription *subscription)
+{
+    /* E1: pairs with E1_PUBLISH, of the splice. */
+    uint32_t word = AE_LOAD(E1_READ, ae_slot_word(subscription->cursor->head.at), acquire);
+    subscription->awaits_splice = word == 0;
+    return word != 0;
+}
+
+/* The next event of the item. AETHER_EMPTY: the snapshot's end is not spliced yet. */
 static inline aether_status take_event(aether_subscription *subscription, aether_event *event)
 {
     const unsigned char *at = subscription->at;
     subscription->at = ae_event_decode(at, event);
+    if (AE_UNLIKELY(event->kind == AETHER_EVENT_SNAPSHOT_END && !leads_on(subscription))) {
+        subscription->at = at;
+        return AETHER_EMPTY;
+    }
     uint64_t index = event->index;
     bool is_live = event->kind == AETHER_EVENT_LIVE;
     aether_status status = judge(subscription, event);
@@ -344,6 +361,20 @@ static aether_status next_item(aether_subscription *subscription, aether_event *
     return AGAIN;
 }
 
+/* Waits until the snapshot is spliced. AGAIN: look. */
+static __attribute__((noinline)) aether_status await_splice(aether_subscription *subscription, struct wait *wait)
+{
+    if (AE_LOAD(B5_LOAD, &subscription->cancelled, seq_cst) != 0) /* B5: pairs with B5_CANCEL */
+        return AETHER_CANCELLED;
+    if (wait->timeout_ns <= 0)
+        return AETHER_EMPTY;
+    if (ae_bus_callback_depth != 0)
+        return ae_fail(AETHER_WOULD_BLOCK, "aether_next: nothing now, and this is inside a callback");
+    if (wait->deadline == INT64_MIN)
+        wait->deadline = ae_deadline(wait->timeout_ns);
+    return ae_gate_await(subscription->cursor, wait->deadline) == AETHER_OK ? AGAIN : AETHER_TIMEOUT;
+}
+
 static inline aether_status next(aether_subscription *subscription, aether_event *event, struct wait *wait)
 {
     for (;;) {
@@ -355,6 +386,8 @@ static inline aether_status next(aether_subscription *subscription, aether_event
         }
         aether_status status =
             subscription->left != 0 ? take_event(subscription, event) : next_item(subscription, event, wait);
+        if (AE_UNLIKELY(status == AETHER_EMPTY && subscription->awaits_splice))
+            status = await_splice(subscription, wait);
         if (status != AGAIN)
             return status;
     }
@@ -363,8 +396,8 @@ static inline aether_status next(aether_subscription *subscription, aether_event
 /* A poller is to take it for ready while the cursor alone would not show it. */
 static void hint(aether_subscription *subscription)
 {
-    bool more = subscription->left != 0 || subscription->owes_snapshot || subscription->owes_follows ||
-                subscription->owes_lag || has_conflated(subscription);
+    bool more = (subscription->left != 0 && !subscription->awaits_splice) || subscription->owes_snapshot ||
+                subscription->owes_follows || subscription->owes_lag || has_conflated(subscription);
     ae_cursor_hint(subscription->cursor, more);
 }
 

@@ -425,7 +425,7 @@ static void enter_snapshot(struct open_command *open)
     subscription->snapshot = snapshot;
     subscription->reads = snapshot->number;
     subscription->in_snapshot = true;
-    subscription->has_crossed = false;
+    subscription->has_crossed = subscription->awaits_splice = false;
     subscription->live_events = snapshot->live_events;
     subscription->live_items = snapshot->live_items;
     subscription->owes_limit = true;
