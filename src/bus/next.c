@@ -200,6 +200,16 @@ static void count_lag(aether_subscription *subscription)
     subscription->lags++;
 }
 
+/* With a new snapshot, which is owed as long as there is no memory for it; or, where it is over meanwhile, not at all. */
+static aether_status begin_again(aether_subscription *subscription)
+{
+    aether_status status = ae_subscription_begin_again(subscription);
+    subscription->owes_snapshot = status == AETHER_NO_MEMORY;
+    if (status == AETHER_OK)
+        return subscription->in_snapshot ? AGAIN : be_told(subscription, ae_subscription_reason(subscription));
+    return status == AETHER_NO_MEMORY ? status : ae_subscription_give_up(subscription, AETHER_FAILED);
+}
+
 /* What follows from a lag that is counted. */
 static aether_status be_lagged(aether_subscription *subscription)
 {
@@ -212,24 +222,13 @@ static aether_status be_lagged(aether_subscription *subscription)
         return be_told(subscription, reason); /* no new snapshot for it, and nothing without one */
     if (subscription->conflation != NULL)
         subscription->lagged += ae_conflation_clear(subscription->conflation);
-    aether_status status = ae_subscription_begin_again(subscription);
-    if (status == AETHER_OK)
-        return AGAIN;
-    if (status != AETHER_NO_MEMORY)
-        return ae_subscription_give_up(subscription, AETHER_FAILED);
-    subscription->owes_snapshot = true; /* the next call tries again */
-    return status;
+    return begin_again(subscription);
 }
 
 static aether_status owe(aether_subscription *subscription, aether_event *event)
 {
-    if (subscription->owes_snapshot) {
-        aether_status status = ae_subscription_begin_again(subscription);
-        if (status == AETHER_NO_MEMORY)
-            return status;
-        subscription->owes_snapshot = false;
-        return status == AETHER_OK ? AGAIN : ae_subscription_give_up(subscription, AETHER_FAILED);
-    }
+    if (subscription->owes_snapshot)
+        return begin_again(subscription);
     if (subscription->owes_follows) {
         subscription->owes_follows = false;
         make_mark(subscription, event, AETHER_EVENT_SNAPSHOT_FOLLOWS, 0);
