@@ -8,5 +8,6 @@
 #include "aether/event.h"
 #include "aether/poller.h"
 #include "aether/subject.h"
+#include "aether/view.h"
 
 #endif

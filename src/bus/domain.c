@@ -226,6 +226,14 @@ aether_status ae_domain_refuse(const struct ae_domain *domain, const char *call)
     return domain->is_shut_down ? ae_fail(AETHER_SHUT_DOWN, "%s: the bus is shut down", call) : AETHER_OK;
 }
 
+aether_bus *ae_bus_copy(const aether_bus *bus, const char *call)
+{
+    aether_bus *copy = make_handle(bus->domain, AE_BUS_NAMESPACE, (aether_text){bus->prefix, bus->prefix_size}, call);
+    if (copy != NULL)
+        ae_domain_hold(copy->domain);
+    return copy;
+}
+
 static void take_options(aether_bus_options *options, const aether_bus_options *given, size_t size)
 {
     *options = (aether_bus_options){0};

@@ -143,6 +143,9 @@ AETHER_CHECKED aether_status ae_bus_refuse(const aether_bus *bus, const char *ca
 /* False: nobody has it any more. For the crew. */
 bool ae_domain_try_hold(struct ae_domain *domain);
 
+/* Another handle on what this one is a handle on, which shuts nothing down when it is destroyed. NULL: no memory. */
+aether_bus *ae_bus_copy(const aether_bus *bus, const char *call);
+
 /* AETHER_SHUT_DOWN with a text, or AETHER_OK. Under the role. */
 AETHER_CHECKED aether_status ae_domain_refuse(const struct ae_domain *domain, const char *call);
 

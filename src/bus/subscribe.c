@@ -451,14 +451,20 @@ static bool is_foreign(struct ae_domain *domain, const struct ae_subject *patter
     return foreign;
 }
 
+static aether_status run_check(struct ae_command *command)
+{
+    aether_status status = ae_domain_refuse(command->domain, call_open);
+    if (status == AETHER_OK && command->domain->is_disabled)
+        status = ae_fail(AETHER_DISABLED, "%s: the bus was created to do nothing", call_open);
+    return status;
+}
+
 static aether_status run_open(struct ae_command *command)
 {
     struct open_command *open = (struct open_command *)command;
     aether_subscription *subscription = open->subscription;
     struct ae_domain *domain = command->domain;
-    aether_status status = ae_domain_refuse(domain, call_open);
-    if (status == AETHER_OK && domain->is_disabled)
-        status = ae_fail(AETHER_DISABLED, "%s: the bus was created to do nothing", call_open);
+    aether_status status = run_check(command);
     if (status == AETHER_OK && is_foreign(domain, &open->pattern))
         status = ae_fail(AETHER_INVALID, "%s: the pattern is of a namespace that is an order of its own", call_open);
     if (status != AETHER_OK)
@@ -510,6 +516,18 @@ static aether_status complete(aether_subscribe_options *options, const aether_bu
     if (options->on_limit == 0 || options->on_limit == AETHER_CLOSE)
         options->on_limit = AETHER_LAP;
     return AETHER_OK;
+}
+
+aether_status ae_subscribe_check(const aether_bus *bus, const aether_subscribe_options *options)
+{
+    aether_subscribe_options copy = *options;
+    struct ae_filter *filter = NULL;
+    struct ae_command command;
+    aether_status status = complete(&copy, bus);
+    if (status == AETHER_OK)
+        status = ae_filter_make(&filter, &copy.filter, &bus->domain->allocator, call_open);
+    ae_filter_free(filter, &bus->domain->allocator);
+    return status == AETHER_OK ? ae_domain_run(bus->domain, &command, run_check) : status;
 }
 
 static aether_subscription *allocate(const aether_bus *bus, const struct ae_subject *pattern,

@@ -82,6 +82,9 @@ static inline aether_text ae_subscription_pattern(const aether_subscription *sub
 /* NULL, or one from before fork(): AETHER_INVALID or AETHER_FORKED with a text. */
 AETHER_CHECKED aether_status ae_subscription_refuse(const aether_subscription *subscription, const char *call);
 
+/* Whether one could be opened with these options: AETHER_INVALID, AETHER_SHUT_DOWN, AETHER_DISABLED, AETHER_NO_MEMORY. */
+AETHER_CHECKED aether_status ae_subscribe_check(const aether_bus *bus, const aether_subscribe_options *options);
+
 /* Under the role: ends it, unless it is over. */
 void ae_subscription_end(aether_subscription *subscription, aether_status reason);
 
