@@ -31,7 +31,7 @@ TEST(bus_maker, BUS5_the_first_batch_is_read_while_the_last_is_being_made)
     unit_let_go(&maker);
     expect_ok(unit_follower_join(&follower));
     cr_assert_str_eq(follower.word, "end@0");
-    expect_events("s=3", AETHER_EMPTY, sub);
+    expect_arrivals("s=3", sub); /* who makes it may be about to lead on to what follows */
     aether_subscription_close(sub);
     aether_bus_destroy(bus);
 }
@@ -139,7 +139,7 @@ TEST(bus_maker, BUS5_a_handler_publishes_and_subscribes_and_never_waits)
         aether_subscription *sub = unit_watch(bus, "s");
         expect_arrivals("+s=state end@1", sub);
         expect_ok(unit_publish(bus, "s=after"));
-        expect_events("s=after", AETHER_EMPTY, sub);
+        expect_arrivals("s=after", sub);
         expect_account(sub, .published = 2, .delivered = 1, .below_watermark = 1, .snapshot_events = 1, .snapshots = 1);
         aether_subscription_close(sub);
         aether_bus_destroy(bus);
@@ -244,6 +244,8 @@ TEST(bus_maker, BUS5_a_deadline_frees_the_watchers_of_a_handler_that_does_not_re
     cr_assert(unit_until(__atomic_load_n(&maker.inside, __ATOMIC_SEQ_CST) == 0));
     expect_status(AETHER_CANCELLED, maker.appended); /* nobody needed it any more */
     maker.begin = NULL;
+    expect_ok(aether_bus_unhandle_snapshots(bus, "s", true));
+    handle(bus, "s", &maker, 0, true);
     aether_subscription *next = unit_watch(bus, "s");
     expect_arrivals("+s=1 end@0", next);
     aether_subscription_close(sub);
