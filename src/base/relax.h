@@ -16,6 +16,17 @@ static inline void ae_relax(void)
 #endif
 }
 
+/* Has the line come in, to be written soon. Any address will do. */
+static inline void ae_prefetch_to_write(const void *address)
+{
+#if defined(__x86_64__)
+    /* What compilers make of __builtin_prefetch() without -mprfchw leaves the line with others. */
+    __asm__ __volatile__("prefetchw %0" : : "m"(*(const char *)address));
+#else
+    __builtin_prefetch(address, 1);
+#endif
+}
+
 /* Gives the processor to whoever else is ready to run. */
 static inline void ae_yield(void)
 {

@@ -13,6 +13,7 @@
 #include "base/fail.h"
 #include "base/futex.h"
 #include "base/probe.h"
+#include "base/relax.h"
 #include "buffer/buffer.h"
 #include "buffer/copy.h"
 #include "buffer/feed.h"
@@ -405,11 +406,23 @@ aether_status ae_prepare(struct aether_buffer *buffer, const aether_payload *pay
     return reserve_entered(buffer, &batch, data);
 }
 
+/*
+ * The bus's role is taken by an exchange, which waits until all that was written before has arrived: the lines of the next
+ * events, which readers of an earlier life of the segment have in their caches, are asked for ahead of that.
+ */
+static void prefetch_ahead(const struct aether_buffer *buffer)
+{
+    enum { AHEAD = 256, LINE = 64 };
+    ae_prefetch_to_write(buffer->head.at + AHEAD);
+    ae_prefetch_to_write(buffer->head.at + AHEAD + LINE);
+}
+
 void ae_prepared_commit(struct aether_buffer *buffer)
 {
     struct reservation *reservation = &buffer->reservation;
     reservation->active = false;
     publish(buffer, &reservation->layout, 1);
+    prefetch_ahead(buffer);
 }
 
 /* -------------------------------------------------------------------------------------------------------------- trim */

@@ -6,6 +6,7 @@
  */
 #include "base/clock.h"
 #include "base/process.h"
+#include "buffer/gate.h"
 #include "bus/callback.h"
 #include "bus/event.h"
 #include "bus/snapshot.h"
@@ -94,11 +95,27 @@ static inline aether_status judge(aether_subscription *subscription, aether_even
     return AETHER_OK;
 }
 
-/* The next event of the item. */
+/*
+ * An end mark is handed out when the way on stands behind it, which is a moment later: who has it then sees whatever is
+ * published from there on.
+ */
+static __attribute__((noinline)) bool leads_on(aether_subscription *subscription)
+{
+    /* E1: pairs with E1_PUBLISH, of the splice. */
+    uint32_t word = AE_LOAD(E1_READ, ae_slot_word(subscription->cursor->head.at), acquire);
+    subscription->awaits_splice = word == 0;
+    return word != 0;
+}
+
+/* The next event of the item. AETHER_EMPTY: the snapshot's end is not spliced yet. */
 static inline aether_status take_event(aether_subscription *subscription, aether_event *event)
 {
     const unsigned char *at = subscription->at;
     subscription->at = ae_event_decode(at, event);
+    if (AE_UNLIKELY(event->kind == AETHER_EVENT_SNAPSHOT_END && !leads_on(subscription))) {
+        subscription->at = at;
+        return AETHER_EMPTY;
+    }
     uint64_t index = event->index;
     bool is_live = event->kind == AETHER_EVENT_LIVE;
     aether_status status = judge(subscription, event);
@@ -171,11 +188,26 @@ static aether_status be_final(aether_subscription *subscription, aether_status s
     return ae_subscription_give_up(subscription, status == AETHER_CLOSED ? AETHER_SHUT_DOWN : status);
 }
 
+/* What was published after its end is nobody's, and not missed. */
 static void count_lag(aether_subscription *subscription)
 {
+    uint64_t missed = subscription->cursor->missed_events;
+    uint64_t after = ae_cursor_events(subscription->cursor), before = after - missed;
+    if (ae_subscription_reason(subscription) != AETHER_OK && after > subscription->end_events)
+        missed = subscription->end_events > before ? subscription->end_events - before : 0;
     subscription->has_crossed = true;
-    subscription->lagged += subscription->cursor->missed_events;
+    subscription->lagged += missed;
     subscription->lags++;
+}
+
+/* With a new snapshot, which is owed as long as there is no memory for it; or, where it is over meanwhile, not at all. */
+static aether_status begin_again(aether_subscription *subscription)
+{
+    aether_status status = ae_subscription_begin_again(subscription);
+    subscription->owes_snapshot = status == AETHER_NO_MEMORY;
+    if (status == AETHER_OK)
+        return subscription->in_snapshot ? AGAIN : be_told(subscription, ae_subscription_reason(subscription));
+    return status == AETHER_NO_MEMORY ? status : ae_subscription_give_up(subscription, AETHER_FAILED);
 }
 
 /* What follows from a lag that is counted. */
@@ -185,26 +217,18 @@ static aether_status be_lagged(aether_subscription *subscription)
         return AETHER_LAGGED;
     if (subscription->on_lag == AETHER_LAG_CLOSE)
         return ae_subscription_give_up(subscription, AETHER_TOO_SLOW);
+    aether_status reason = ae_subscription_reason(subscription);
+    if (reason != AETHER_OK)
+        return be_told(subscription, reason); /* no new snapshot for it, and nothing without one */
     if (subscription->conflation != NULL)
         subscription->lagged += ae_conflation_clear(subscription->conflation);
-    aether_status status = ae_subscription_begin_again(subscription);
-    if (status == AETHER_OK)
-        return AGAIN;
-    if (status != AETHER_NO_MEMORY)
-        return ae_subscription_give_up(subscription, AETHER_FAILED);
-    subscription->owes_snapshot = true; /* the next call tries again */
-    return status;
+    return begin_again(subscription);
 }
 
 static aether_status owe(aether_subscription *subscription, aether_event *event)
 {
-    if (subscription->owes_snapshot) {
-        aether_status status = ae_subscription_begin_again(subscription);
-        if (status == AETHER_NO_MEMORY)
-            return status;
-        subscription->owes_snapshot = false;
-        return status == AETHER_OK ? AGAIN : ae_subscription_give_up(subscription, AETHER_FAILED);
-    }
+    if (subscription->owes_snapshot)
+        return begin_again(subscription);
     if (subscription->owes_follows) {
         subscription->owes_follows = false;
         make_mark(subscription, event, AETHER_EVENT_SNAPSHOT_FOLLOWS, 0);
@@ -336,6 +360,20 @@ static aether_status next_item(aether_subscription *subscription, aether_event *
     return AGAIN;
 }
 
+/* Waits until the snapshot is spliced. AGAIN: look. */
+static __attribute__((noinline)) aether_status await_splice(aether_subscription *subscription, struct wait *wait)
+{
+    if (AE_LOAD(B5_LOAD, &subscription->cancelled, seq_cst) != 0) /* B5: pairs with B5_CANCEL */
+        return AETHER_CANCELLED;
+    if (wait->timeout_ns <= 0)
+        return AETHER_EMPTY;
+    if (ae_bus_callback_depth != 0)
+        return ae_fail(AETHER_WOULD_BLOCK, "aether_next: nothing now, and this is inside a callback");
+    if (wait->deadline == INT64_MIN)
+        wait->deadline = ae_deadline(wait->timeout_ns);
+    return ae_gate_await(subscription->cursor, wait->deadline) == AETHER_OK ? AGAIN : AETHER_TIMEOUT;
+}
+
 static inline aether_status next(aether_subscription *subscription, aether_event *event, struct wait *wait)
 {
     for (;;) {
@@ -347,6 +385,8 @@ static inline aether_status next(aether_subscription *subscription, aether_event
         }
         aether_status status =
             subscription->left != 0 ? take_event(subscription, event) : next_item(subscription, event, wait);
+        if (AE_UNLIKELY(status == AETHER_EMPTY && subscription->awaits_splice))
+            status = await_splice(subscription, wait);
         if (status != AGAIN)
             return status;
     }
@@ -355,8 +395,8 @@ static inline aether_status next(aether_subscription *subscription, aether_event
 /* A poller is to take it for ready while the cursor alone would not show it. */
 static void hint(aether_subscription *subscription)
 {
-    bool more = subscription->left != 0 || subscription->owes_snapshot || subscription->owes_follows ||
-                subscription->owes_lag || has_conflated(subscription);
+    bool more = (subscription->left != 0 && !subscription->awaits_splice) || subscription->owes_snapshot ||
+                subscription->owes_follows || subscription->owes_lag || has_conflated(subscription);
     ae_cursor_hint(subscription->cursor, more);
 }
 
@@ -552,7 +592,8 @@ aether_status aether_subscription_get_stats_sized(aether_subscription *subscript
         return ae_fail(AETHER_INVALID, "%s: stats is NULL", call);
     struct stats_command command = {.subscription = subscription};
     ae_domain_do(subscription->domain, &command.command, run_stats);
-    bool is_discarded = ae_subscription_reason(subscription) != AETHER_OK && !subscription->drains;
+    bool is_discarded =
+        ae_subscription_reason(subscription) != AETHER_OK && (!subscription->drains || subscription->is_told);
     uint64_t pending = count_pending(subscription, command.events);
     aether_subscription_stats all = {.published = subscription->carried + command.events - subscription->base_events,
                                      .delivered = subscription->delivered,

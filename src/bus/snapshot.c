@@ -292,11 +292,12 @@ static bool is_of_use(const struct ae_feed *feed, uint64_t least_events)
 struct aether_snapshot *ae_snapshot_join(struct ae_feed *feed, struct ae_handler *handler, uint64_t least_events,
                                          bool *is_new, const char *call)
 {
-    *is_new = !is_of_use(feed, least_events);
-    struct aether_snapshot *snapshot = *is_new ? begin(feed, handler, call) : feed->snapshot;
+    bool joins = is_of_use(feed, least_events);
+    struct aether_snapshot *snapshot = joins ? feed->snapshot : begin(feed, handler, call);
+    *is_new = !joins && snapshot != NULL;
     if (snapshot == NULL)
         return NULL;
-    feed->domain->counters.snapshots_shared += !*is_new;
+    feed->domain->counters.snapshots_shared += joins;
     hold(snapshot);
     return snapshot;
 }

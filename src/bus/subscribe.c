@@ -423,9 +423,8 @@ static void enter_snapshot(struct open_command *open)
     aether_subscription *subscription = open->subscription;
     struct aether_snapshot *snapshot = open->snapshot;
     subscription->snapshot = snapshot;
-    subscription->reads = snapshot->number;
     subscription->in_snapshot = true;
-    subscription->has_crossed = false;
+    subscription->has_crossed = subscription->awaits_splice = false;
     subscription->live_events = snapshot->live_events;
     subscription->live_items = snapshot->live_items;
     subscription->owes_limit = true;
@@ -473,8 +472,10 @@ static aether_status run_open(struct ae_command *command)
     }
     subscription->is_wide = !ae_text_same(ae_feed_pattern(open->feed), open->pattern.text);
     subscription->cursor = open->cursor;
-    if (open->snapshot != NULL)
+    if (open->snapshot != NULL) {
+        subscription->reads = open->snapshot->number;
         enter_snapshot(open);
+    }
     link_in(subscription, open->feed);
     domain->counters.subscriptions++;
     domain->counters.opened++;

@@ -29,6 +29,7 @@ struct aether_subscription {
 
     bool in_snapshot;     /* it has not come to the end mark */
     bool has_crossed;     /* its cursor stands in the feed; false while it is in a snapshot's buffer, or at its very end */
+    bool awaits_splice;   /* its item is the end mark, and the way on is not there yet */
     bool owes_follows;    /* a mark "new snapshot follows" */
     bool owes_lag;        /* the consequences of a lag, behind what was conflated before it */
     bool owes_snapshot;   /* a new beginning, for which there was no memory */
