@@ -311,11 +311,19 @@ static aether_status await_item(aether_subscription *subscription, aether_event 
     return status == AETHER_TIMEOUT ? AGAIN : status;
 }
 
-static void begin_item(aether_subscription *subscription, const aether_item *item)
+/*
+ * The cursor has this item. False: it was published after the end, which whoever sees the item sees, too (B5, and the role
+ * between the two): it is nobody's.
+ */
+static inline bool begin_item(aether_subscription *subscription, const aether_item *item)
 {
+    subscription->has_crossed |= !subscription->in_snapshot;
+    if (AE_UNLIKELY(ae_subscription_reason(subscription) != AETHER_OK) && subscription->has_crossed &&
+        ae_cursor_items(subscription->cursor) > subscription->end_items)
+        return false;
     subscription->at = item->data;
     subscription->left = item->events;
-    subscription->has_crossed |= !subscription->in_snapshot;
+    return true;
 }
 
 /* No more is to be read before what was conflated is handed out. */
@@ -356,7 +364,7 @@ static aether_status next_item(aether_subscription *subscription, aether_event *
     }
     if (AE_UNLIKELY(status != AETHER_OK))
         return status == AGAIN ? AGAIN : answer(subscription, status);
-    begin_item(subscription, &item);
+    (void)begin_item(subscription, &item);
     return AGAIN;
 }
 
@@ -479,9 +487,9 @@ aether_status aether_next_run_sized(aether_subscription *subscription, aether_ev
             break;
         if (subscription->left == 0) {
             aether_item item;
-            if (aether_cursor_next(subscription->cursor, &item, AETHER_NO_WAIT) != AETHER_OK)
+            if (aether_cursor_next(subscription->cursor, &item, AETHER_NO_WAIT) != AETHER_OK ||
+                !begin_item(subscription, &item))
                 break;
-            begin_item(subscription, &item);
         }
         while (subscription->left != 0 && (status = take_event(subscription, &event)) == AGAIN)
             ;

@@ -506,8 +506,9 @@ static void work(struct ae_job *job)
 void ae_snapshot_make(struct aether_snapshot *snapshot, const char *call)
 {
     snapshot->job.work = work;
-    if (snapshot->handler->given.deadline_ns > 0)
-        ae_crew_expect(snapshot->domain->crew, snapshot->due);
+    int64_t deadline_ns = snapshot->handler->given.deadline_ns;
+    if (deadline_ns > 0)
+        ae_crew_expect(snapshot->domain->crew, ae_deadline(deadline_ns));
     if (!snapshot->handler->given.on_pool)
         work(&snapshot->job);
     else if (ae_crew_submit(snapshot->domain->crew, &snapshot->job, call) != AETHER_OK)
