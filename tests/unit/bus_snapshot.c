@@ -399,6 +399,7 @@ TEST(bus_snapshot, BUS5_a_pattern_has_one_handler_at_a_time)
     expect_status(AETHER_INVALID, aether_bus_handle_snapshots(bus, "b", NULL));
     expect_status(AETHER_NO_HANDLER, aether_bus_unhandle_snapshots(bus, "b", false));
     expect_status(AETHER_NO_HANDLER, aether_bus_unhandle_snapshots(bus, "*", true));
+    expect_status(AETHER_INVALID, aether_bus_unhandle_snapshots(bus, "a..b", true));
     expect_ok(aether_bus_unhandle_snapshots(bus, "a", true));
     expect_status(AETHER_NO_HANDLER, aether_bus_unhandle_snapshots(bus, "a", true));
     expect_ok(aether_bus_handle_snapshots(bus, "a", &handler));
