@@ -236,6 +236,38 @@ aether_status unit_publish_aside(aether_bus *bus, const char *words)
     return unit_publisher_start(&publisher, bus, words) ? unit_publisher_join(&publisher) : UNIT_STUCK;
 }
 
+size_t unit_count_room(size_t size)
+{
+    aether_bus *bus = unit_bus();
+    aether_subscription *sub =
+        unit_subscribe_with(bus, "a", (aether_subscribe_options){.on_limit = AETHER_REFUSE, .limit_bytes = UNIT_LIMIT});
+    size_t done;
+    need(unit_publish_until(bus, "a", size, &done) == AETHER_FULL, "full");
+    aether_subscription_close(sub);
+    aether_bus_destroy(bus);
+    return done;
+}
+
+struct fill {
+    aether_bus *bus;
+    size_t size;
+    aether_status status;
+};
+
+static const char *fill_up(void *user)
+{
+    struct fill *fill = user;
+    fill->status = unit_publish_many(fill->bus, "a", unit_count_room(fill->size), fill->size, NULL);
+    return NULL;
+}
+
+aether_status unit_fill_up(aether_bus *bus, size_t size)
+{
+    struct unit_thread thread;
+    struct fill fill = {bus, size, UNIT_STUCK};
+    return unit_thread_start(&thread, 0, fill_up, &fill) && unit_thread_join(&thread) == NULL ? fill.status : UNIT_STUCK;
+}
+
 /* ------------------------------------------------------------------------------------------------------------- reading */
 
 static _Thread_local char wrong[8192];

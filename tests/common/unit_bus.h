@@ -72,6 +72,11 @@ aether_status unit_publisher_join(struct unit_publisher *publisher);
 /* Publishes from another thread, so that it may wait for subscriptions of this one. */
 aether_status unit_publish_aside(aether_bus *bus, const char *words);
 
+/* So many events under "a" with data of `size` bytes have room in a subscription that is limited to UNIT_LIMIT. */
+size_t unit_count_room(size_t size);
+/* Publishes these from another thread. */
+aether_status unit_fill_up(aether_bus *bus, size_t size);
+
 /* ------------------------------------------------------------------------------------------------------------ words */
 
 enum { UNIT_WORDS = 256 };

@@ -12,6 +12,9 @@ bool unit_kernel_has(enum unit_call call);
 /* From now on the call answers ENOSYS in this process, if it was there. False: that cannot be done here. */
 bool unit_kernel_lacks(enum unit_call call);
 
+/* From now on this process starts no further thread. False: that cannot be done here. */
+bool unit_kernel_starts_no_threads(void);
+
 /* From now on the calling thread takes the process down by any system call but write. False: that cannot be done here. */
 bool unit_kernel_allows_nothing(void);
 

@@ -1,5 +1,6 @@
 #include "common/unit_memory.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -90,6 +91,37 @@ void unit_memory_fail(uint64_t skip, uint64_t count)
 void unit_memory_forget_fails(void)
 {
     __atomic_store_n(&now.fails, 0, __ATOMIC_SEQ_CST);
+}
+
+void unit_memory_fail_next(uint64_t skip, bool all)
+{
+    unit_memory_forget_fails();
+    unit_memory_fail(skip, all ? UINT64_MAX : 1);
+}
+
+bool unit_memory_has_failed(void)
+{
+    unit_memory_fail(0, 0);
+    return unit_memory().fails != 0;
+}
+
+const char *unit_memory_each_failure(bool (*body)(uint64_t skip, bool all))
+{
+    enum { MOST = 500 };
+    static char text[100];
+    for (int all = 0; all < 2; all++) {
+        uint64_t skip = 0;
+        while (skip < MOST && body(skip, all != 0)) {
+            if (!unit_memory_is_balanced()) {
+                snprintf(text, sizeof text, "allocation %llu failed, and something leaks", (unsigned long long)skip);
+                return text;
+            }
+            skip++;
+        }
+        if (skip == 0 || skip == MOST)
+            return skip == 0 ? "nothing has failed" : "there is no end of failures";
+    }
+    return NULL;
 }
 
 void unit_memory_hook(void (*hook)(void *user), void *user)

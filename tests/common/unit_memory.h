@@ -28,6 +28,16 @@ void unit_memory_fail(uint64_t skip, uint64_t count);
 /* Begins to count failures anew. */
 void unit_memory_forget_fails(void);
 
+/* One failure after `skip` others, or all from there on, until unit_memory_has_failed(): whether any has. */
+void unit_memory_fail_next(uint64_t skip, bool all);
+bool unit_memory_has_failed(void);
+
+/*
+ * Calls `body` with 0, 1, 2 and so on for `skip`, until it answers that nothing has failed: first for one failure each, then
+ * for all that follow. All memory has to be given back each time. NULL, or what was wrong.
+ */
+const char *unit_memory_each_failure(bool (*body)(uint64_t skip, bool all));
+
 /* Calls `hook(user)` from inside each alloc; NULL ends that. */
 void unit_memory_hook(void (*hook)(void *user), void *user);
 

@@ -48,6 +48,6 @@ void unit_state_init(struct unit_state *state, aether_bus *bus);
 aether_status unit_state_put(struct unit_state *state, const char *subject, uint64_t value);
 uint64_t unit_state_get(struct unit_state *state, const char *subject); /* 0: none */
 /* The handler: what the pattern matches, and the bus's newest index. */
-aether_status unit_state_make(aether_snapshot *snapshot, const char *pattern, uint64_t *index, void *state);
+aether_status unit_state_make(aether_snapshot *snapshot, const char *pattern, uint64_t *index, void *user);
 
 #endif

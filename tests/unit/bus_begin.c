@@ -129,6 +129,7 @@ TEST(bus_begin, BUS7_positions_that_cannot_be_are_told_apart)
     expect_begins("a=3 a=4", bus, "a", AETHER_BEGIN_AFTER, 2);
     expect_begins("a=3 a=4", bus, "a", AETHER_BEGIN_AT, 3);
     expect_begins("a=3 a=4", bus, "a", AETHER_BEGIN_OLDEST, 0);
+    expect_no_begin(AETHER_INVALID, bus, "a", AETHER_BEGIN_AT, UNIT_EPOCH, 0); /* "nothing yet" is no event's */
     expect_number(0, unit_bus_stats(bus).subscriptions);
     aether_bus_destroy(bus);
 }

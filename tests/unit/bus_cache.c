@@ -146,6 +146,22 @@ TEST(bus_cache, BUS6_a_cached_snapshot_goes_when_too_much_follows_it)
     aether_bus_destroy(bus);
 }
 
+TEST(bus_cache, BUS6_the_least_that_a_cache_follows_is_four_segments)
+{
+    aether_bus *bus = unit_bus();
+    struct unit_maker maker = {.words = "s=1"};
+    aether_snapshot_handler handler = unit_handler(&maker);
+    handler.cache_ns = AETHER_SECONDS(60);
+    handler.cache_bytes = 1;
+    expect_ok(aether_bus_handle_snapshots(bus, "s", &handler));
+    aether_subscription *keeper = unit_subscribe(bus, "s", AETHER_BEGIN_NOW);
+    expect_runs(1, bus, &maker);
+    expect_ok(unit_publish_many(bus, "s", 5, 100, NULL));
+    expect_runs(1, bus, &maker);
+    aether_subscription_close(keeper);
+    aether_bus_destroy(bus);
+}
+
 TEST(bus_cache, BUS6_a_cached_snapshot_has_no_mark_of_who_came_too_late)
 {
     aether_bus *bus = unit_bus();

@@ -273,6 +273,24 @@ TEST(bus_close, BUS9_a_cancelled_reader_goes_on_after_resume)
     aether_bus_destroy(bus);
 }
 
+TEST(bus_close, BUS9_who_drains_can_be_cancelled_and_goes_on)
+{
+    aether_bus *bus = unit_bus();
+    aether_subscription *sub = labelled(bus, "a", "x", true);
+    expect_ok(unit_publish(bus, "a=1 a=2"));
+    aether_subscription_cancel(sub);
+    expect_ok(aether_bus_close_label(bus, "x", AETHER_ACCESS_CHANGED));
+    expect_events("", AETHER_CANCELLED, sub);
+    expect_ok(aether_subscription_resume(sub));
+    expect_arrivals("a=1", sub);
+    aether_subscription_cancel(sub);
+    expect_events("", AETHER_CANCELLED, sub);
+    expect_ok(aether_subscription_resume(sub));
+    expect_events("a=2", AETHER_ACCESS_CHANGED, sub);
+    aether_subscription_close(sub);
+    aether_bus_destroy(bus);
+}
+
 TEST_ALL_WAYS(bus_close, BUS9_cancel_wakes_who_waits)
 {
     aether_bus *bus = unit_bus();

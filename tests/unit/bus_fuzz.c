@@ -4,6 +4,7 @@
  */
 #include "common/unit.h"
 
+#include <poll.h>
 #include <stdio.h>
 
 #include "common/unit_bus.h"
@@ -22,6 +23,7 @@ struct follower {
     size_t shown;                         /* subjects of the snapshot that it has read */
     uint64_t state[UNIT_SUBJECTS], index; /* that the snapshot shows */
     uint64_t lagged;
+    int fd; /* 0: none */
 };
 
 struct model {
@@ -153,6 +155,8 @@ static void open_follower(struct model *model, struct follower *follower)
     follower->start = follower->next =
         begin == AETHER_BEGIN_AFTER || resumes ? unit_log_above(log, position.index) : log->count;
     follower->owes_follows = begin == AETHER_BEGIN_RESUME && !resumes;
+    follower->fd = unit_draw(log, 3) == 0 ? aether_subscription_fd(follower->sub) : 0;
+    cr_assert(follower->fd >= 0);
     if (follower->with_snapshots && !resumes)
         begin_snapshot(model, follower);
 }
@@ -218,11 +222,28 @@ static bool take_live(const struct model *model, struct follower *follower, cons
     return false;
 }
 
+static bool is_readable(const struct follower *follower)
+{
+    struct pollfd entry = {.fd = follower->fd, .events = POLLIN};
+    return poll(&entry, 1, 0) == 1;
+}
+
+/* Whatever there is, its descriptor has told of it. */
+static aether_status next(struct follower *follower, aether_event *event)
+{
+    bool readable = follower->fd == 0 || is_readable(follower);
+    aether_status status = aether_next(follower->sub, event, AETHER_NO_WAIT);
+    cr_assert(readable || status == AETHER_EMPTY, "the descriptor was not readable before \"%s\"",
+              aether_status_text(status));
+    cr_assert(follower->fd == 0 || (status == AETHER_EMPTY) == !is_readable(follower) || status == AETHER_OK);
+    return status;
+}
+
 /* One call. False: there is nothing more. */
 static bool read_one(const struct model *model, struct follower *follower)
 {
     aether_event event;
-    aether_status status = aether_next(follower->sub, &event, AETHER_NO_WAIT);
+    aether_status status = next(follower, &event);
     bool over = follower->reason != AETHER_OK, may_begin_again = follower->limited && follower->with_snapshots;
     if (over && (!follower->drains || (may_begin_again && status == follower->reason))) {
         expect_status(follower->reason, status); /* who is over gets no new snapshot for what was missed */

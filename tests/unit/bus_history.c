@@ -305,6 +305,7 @@ TEST(bus_history, BUS7_what_is_retained_is_kept_until_it_is_released)
 {
     aether_bus *bus = unit_bus();
     expect_status(AETHER_INVALID, aether_bus_release(bus, "a"));
+    expect_status(AETHER_INVALID, aether_bus_release(bus, "a..b"));
     expect_status(AETHER_INVALID, aether_bus_retain(bus, "a..b", &(aether_retention){.events = 1}));
     expect_status(AETHER_INVALID, aether_bus_retain(NULL, "a", &(aether_retention){.events = 1}));
     expect_status(AETHER_INVALID, aether_bus_retain(bus, "a", &(aether_retention){.ns = -1}));

@@ -13,23 +13,6 @@ static aether_subscription *limited(aether_bus *bus, const char *pattern, aether
                                (aether_subscribe_options){.on_limit = on_limit, .limit_bytes = UNIT_LIMIT, .label = "slow"});
 }
 
-/* A bus whose publishers do not wait, until "a" has no room for another event: so many are there. */
-static size_t fill(aether_bus *bus, aether_status wanted)
-{
-    size_t done;
-    expect_status(wanted, unit_publish_until(bus, "a", SIZE, &done));
-    cr_assert(done * SIZE > UNIT_LIMIT / 4 && done * SIZE <= UNIT_LIMIT);
-    expect_number(done, aether_bus_newest(bus).index);
-    return done;
-}
-
-static aether_bus *impatient(void)
-{
-    aether_bus_options options = unit_bus_options();
-    options.publish_wait_ns = -1;
-    return unit_bus_with(options);
-}
-
 static void read_one(aether_subscription *sub)
 {
     aether_event event;
@@ -47,28 +30,12 @@ struct crowd {
     char word[SIZE + 3];             /* one more of SIZE bytes */
 };
 
-/* Another thread has filled it: this one reads. */
-static const char *fill_aside(void *user)
-{
-    struct crowd *crowd = user;
-    aether_subscription_stats stats;
-    claim(aether_subscription_get_stats(crowd->sub, &stats) == AETHER_OK);
-    return unit_publish_many(crowd->bus, "a", crowd->there, SIZE, NULL) == AETHER_OK ? NULL : "it has no room";
-}
-
 static void crowd_in(struct crowd *crowd)
 {
-    aether_bus *model = impatient(); /* tells how many events have room */
-    aether_subscription *sub = limited(model, "a", AETHER_REFUSE);
-    crowd->there = fill(model, AETHER_FULL);
-    aether_subscription_close(sub);
-    aether_bus_destroy(model);
-
+    crowd->there = unit_count_room(SIZE);
     crowd->bus = unit_bus();
     crowd->sub = limited(crowd->bus, "a", AETHER_WAIT);
-    struct unit_thread thread;
-    cr_assert(unit_thread_start(&thread, 0, fill_aside, crowd));
-    expect_fine(unit_thread_join(&thread));
+    expect_ok(unit_fill_up(crowd->bus, SIZE)); /* by another thread than this, which reads */
     memcpy(crowd->word, "a=", 3);
     memset(crowd->word + 2, 'n', SIZE);
     crowd->word[SIZE + 2] = '\0';

@@ -7,40 +7,14 @@
 
 #define WITH(...) ((aether_subscribe_options){__VA_ARGS__})
 
-/* The allocation after `skip` others fails, or all from there on; until the loop has come to an end of the failures. */
-static void fail_next(uint64_t skip, bool all)
-{
-    unit_memory_forget_fails();
-    unit_memory_fail(skip, all ? UINT64_MAX : 1);
-}
-
-static bool has_failed(void)
-{
-    unit_memory_fail(0, 0);
-    return unit_memory().fails != 0;
-}
-
-/* `body(skip, all)` until it answers that no allocation has failed. */
-static void for_each_failure(bool (*body)(uint64_t skip, bool all))
-{
-    for (int all = 0; all < 2; all++) {
-        uint64_t skip = 0;
-        while (body(skip, all)) {
-            cr_assert(unit_memory_is_balanced(), "allocation %" PRIu64 " failed, and something leaks", skip);
-            cr_assert(++skip < 500);
-        }
-        cr_assert(skip > 0); /* something has failed */
-    }
-}
-
 /* -------------------------------------------------------------------------------------------------------------- creating */
 
 static bool create(uint64_t skip, bool all)
 {
     aether_bus_options options = unit_bus_options();
-    fail_next(skip, all);
+    unit_memory_fail_next(skip, all);
     aether_bus *bus = aether_bus_create(&options);
-    bool failed = has_failed();
+    bool failed = unit_memory_has_failed();
     cr_assert((bus == NULL) == failed);
     if (failed)
         expect_status(AETHER_NO_MEMORY, aether_error_status());
@@ -50,13 +24,13 @@ static bool create(uint64_t skip, bool all)
 
 TEST(bus_memory, BUS1_a_bus_or_none)
 {
-    for_each_failure(create);
+    expect_fine(unit_memory_each_failure(create));
 }
 
 static bool open_handles(uint64_t skip, bool all)
 {
     aether_bus *bus = unit_bus();
-    fail_next(skip, all);
+    unit_memory_fail_next(skip, all);
     aether_bus *space = aether_bus_namespace(bus, "space");
     aether_status status = aether_error_status();
     aether_bus *domain = NULL;
@@ -69,7 +43,7 @@ static bool open_handles(uint64_t skip, bool all)
         topic = aether_topic_open(domain, "a");
         status = aether_error_status();
     }
-    bool failed = has_failed();
+    bool failed = unit_memory_has_failed();
     if (topic == NULL)
         expect_status(AETHER_NO_MEMORY, status);
     cr_assert(failed || topic != NULL);
@@ -86,7 +60,7 @@ static bool open_handles(uint64_t skip, bool all)
 
 TEST(bus_memory, BUS12_handles_or_none)
 {
-    for_each_failure(open_handles);
+    expect_fine(unit_memory_each_failure(open_handles));
 }
 
 /* ----------------------------------------------------------------------------------------------------------- subscribing */
@@ -97,9 +71,9 @@ static bool subscribe(uint64_t skip, bool all)
     aether_subscribe_options options = {.label = "x", .conflate = 4, .filter = {types, 2, "*", NULL, NULL}};
     aether_bus *bus = unit_bus();
     aether_subscription *other = unit_subscribe(bus, ">", AETHER_BEGIN_NOW);
-    fail_next(skip, all);
+    unit_memory_fail_next(skip, all);
     aether_subscription *sub = aether_subscribe(bus, "a.*", &options);
-    bool failed = has_failed();
+    bool failed = unit_memory_has_failed();
     if (sub == NULL) {
         cr_assert(failed);
         expect_status(AETHER_NO_MEMORY, aether_error_status());
@@ -118,7 +92,7 @@ static bool subscribe(uint64_t skip, bool all)
 
 TEST(bus_memory, BUS2_a_subscription_or_none)
 {
-    for_each_failure(subscribe);
+    expect_fine(unit_memory_each_failure(subscribe));
 }
 
 /* ------------------------------------------------------------------------------------------------------------ publishing */
@@ -141,9 +115,9 @@ static bool publish(uint64_t skip, bool all)
     aether_subscription *subs[4];
     for (size_t i = 0; i < 4; i++)
         subs[i] = unit_subscribe(bus, patterns[i], AETHER_BEGIN_NOW);
-    fail_next(skip, all);
+    unit_memory_fail_next(skip, all);
     aether_status status = publish_large(bus);
-    bool failed = has_failed();
+    bool failed = unit_memory_has_failed();
     cr_assert(status == AETHER_OK || (failed && status == AETHER_NO_MEMORY), "%s", aether_status_text(status));
     aether_status empty;
     if (status != AETHER_OK) {
@@ -164,7 +138,89 @@ static bool publish(uint64_t skip, bool all)
 
 TEST(bus_memory, BUS1_an_event_stands_in_all_feeds_or_in_none)
 {
-    for_each_failure(publish);
+    expect_fine(unit_memory_each_failure(publish));
+}
+
+/* Subjects that are forgotten while a batch of them is published. */
+static bool publish_forgotten(uint64_t skip, bool all)
+{
+    aether_bus_options options = unit_bus_options();
+    options.topics = 1;
+    aether_bus *bus = unit_bus_with(options);
+    aether_subscription *sub = unit_subscribe(bus, "s.*", AETHER_BEGIN_NOW),
+                        *other = unit_subscribe(bus, ">", AETHER_BEGIN_NOW);
+    unit_memory_fail_next(skip, all);
+    aether_status status = unit_publish_batch(bus, "s.1=1 s.2=2 t=3 s.3=4 s.1=5");
+    bool failed = unit_memory_has_failed();
+    if (status != AETHER_OK) {
+        cr_assert(failed && status == AETHER_NO_MEMORY);
+        expect_events("", AETHER_EMPTY, sub);
+        expect_events("", AETHER_EMPTY, other);
+        expect_ok(unit_publish_batch(bus, "s.1=1 s.2=2 t=3 s.3=4 s.1=5"));
+    }
+    expect_events("s.1=1 s.2=2 s.3=4 s.1=5", AETHER_EMPTY, sub);
+    expect_events("s.1=1 s.2=2 t=3 s.3=4 s.1=5", AETHER_EMPTY, other);
+    aether_subscription_close(sub);
+    aether_subscription_close(other);
+    aether_bus_destroy(bus);
+    return failed;
+}
+
+TEST(bus_memory, BUS1_a_batch_of_many_subjects_stands_or_does_not)
+{
+    expect_fine(unit_memory_each_failure(publish_forgotten));
+}
+
+/* A batch of an earlier version, whose events are made complete first. */
+static bool publish_earlier(uint64_t skip, bool all)
+{
+    enum { EARLIER = offsetof(aether_event, data), COUNT = 200 };
+    aether_bus *bus = unit_bus();
+    aether_subscription *sub = unit_subscribe(bus, "*", AETHER_BEGIN_NOW);
+    static unsigned char batch[COUNT * EARLIER];
+    for (size_t i = 0; i < COUNT; i++)
+        memcpy(batch + i * EARLIER, AETHER_EVENT(.subject = "a", .type = "T"), EARLIER);
+    unit_memory_fail_next(skip, all);
+    aether_status status = aether_publish_batch_sized(bus, (const aether_event *)(const void *)batch, COUNT, EARLIER);
+    bool failed = unit_memory_has_failed();
+    cr_assert(status == AETHER_OK || (failed && status == AETHER_NO_MEMORY));
+    aether_status empty;
+    expect_number(status == AETHER_OK ? COUNT : 0, unit_drain(sub, &empty));
+    aether_subscription_close(sub);
+    aether_bus_destroy(bus);
+    return failed;
+}
+
+TEST(bus_memory, D2_a_batch_of_an_earlier_version_stands_or_does_not)
+{
+    expect_fine(unit_memory_each_failure(publish_earlier));
+}
+
+static bool count_pattern(const aether_pattern_stats *stats, void *user)
+{
+    (void)stats;
+    ++*(int *)user;
+    return true;
+}
+
+static bool look_at_figures(uint64_t skip, bool all)
+{
+    aether_bus *bus = unit_bus();
+    unit_retain(bus, "a");
+    unit_retain(bus, "b");
+    unit_memory_fail_next(skip, all);
+    int patterns = 0;
+    aether_status status = aether_bus_each_pattern(bus, count_pattern, &patterns);
+    bool failed = unit_memory_has_failed();
+    expect_status(failed ? AETHER_NO_MEMORY : AETHER_OK, status);
+    expect_number(failed ? 0 : 2, patterns);
+    aether_bus_destroy(bus);
+    return failed;
+}
+
+TEST(bus_memory, BUS13_figures_of_all_patterns_or_none)
+{
+    expect_fine(unit_memory_each_failure(look_at_figures));
 }
 
 /* Over many segments: what is answered with AETHER_OK is there, and nothing else. */
@@ -192,133 +248,6 @@ TEST(bus_memory, BUS1_publishing_goes_on_beside_failures)
     aether_bus_destroy(bus);
 }
 
-/* ------------------------------------------------------------------------------------------------------------- snapshots */
-
-/* Whole, or failed: never an end behind a part. */
-static bool is_whole_or_failed(aether_subscription *sub, const char *words)
-{
-    aether_status status = AETHER_NO_MEMORY;
-    aether_event event;
-    char came[256] = "", word[64];
-    while ((status = aether_next(sub, &event, AETHER_NO_WAIT)) == AETHER_OK) {
-        unit_word(&event, word, sizeof word);
-        strcat(strcat(came, *came != '\0' ? " " : ""), word);
-    }
-    if (status == AETHER_FAILED) {
-        cr_assert(strstr(came, "end") == NULL, "%s", came);
-        return false;
-    }
-    expect_status(AETHER_EMPTY, status);
-    cr_assert_str_eq(came, words);
-    return true;
-}
-
-static bool watch(uint64_t skip, bool all)
-{
-    aether_bus *bus = unit_bus();
-    struct unit_maker maker = {.words = "s.1=1 s.2=2 | s.3=3"};
-    aether_snapshot_handler handler = unit_handler(&maker);
-    handler.by_subject = skip % 2 == 0;
-    expect_ok(aether_bus_handle_snapshots(bus, "s.*", &handler));
-    fail_next(skip / 2, all);
-    aether_subscription *sub = aether_subscribe(bus, "s.*", &WITH(.begin = AETHER_BEGIN_SNAPSHOT));
-    bool failed = has_failed();
-    if (sub == NULL) {
-        expect_status(AETHER_NO_MEMORY, aether_error_status());
-    } else if (!is_whole_or_failed(sub, "+s.1=1 +s.2=2 +s.3=3 end@0")) {
-        cr_assert(failed);
-    }
-    aether_subscription_close(sub);
-    expect_number(0, unit_bus_stats(bus).subscriptions);
-    expect_number(0, unit_bus_stats(bus).feeds);
-    aether_subscription *next = unit_watch(bus, "s.*");
-    cr_assert(is_whole_or_failed(next, "+s.1=1 +s.2=2 +s.3=3 end@0"));
-    aether_subscription_close(next);
-    aether_bus_destroy(bus);
-    return failed;
-}
-
-TEST(bus_memory, BUS5_a_snapshot_is_whole_or_failed)
-{
-    for_each_failure(watch);
-}
-
-static void show_newest(struct unit_maker *maker, aether_snapshot *snapshot)
-{
-    (void)snapshot;
-    maker->index = aether_bus_newest(maker->user).index;
-}
-
-/* A lag, and what follows from it, while allocations fail: at the latest when they do no more all is well. */
-static bool lag(uint64_t skip, bool all)
-{
-    enum { MANY = 200 };
-    aether_bus *bus = unit_bus();
-    struct unit_maker maker = {.words = "s=state", .begin = show_newest, .user = bus};
-    unit_handle(bus, "s", &maker);
-    aether_subscription *sub =
-        unit_subscribe_with(bus, "s", WITH(.begin = AETHER_BEGIN_SNAPSHOT, .limit_bytes = UNIT_LIMIT));
-    expect_events("+s=state end@0", AETHER_EMPTY, sub);
-    expect_ok(unit_publish_many(bus, "s", MANY, 100, NULL));
-    fail_next(skip, all);
-    aether_event event = {0};
-    aether_status status = AETHER_OK;
-    while (status == AETHER_OK && event.kind != AETHER_EVENT_SNAPSHOT_END)
-        status = aether_next(sub, &event, AETHER_NO_WAIT);
-    bool failed = has_failed();
-    cr_assert(status == AETHER_OK || (failed && (status == AETHER_NO_MEMORY || status == AETHER_FAILED)), "%s",
-              aether_status_text(status));
-    while (status != AETHER_FAILED && event.kind != AETHER_EVENT_SNAPSHOT_END)
-        expect_ok(status = aether_next(sub, &event, AETHER_NO_WAIT));
-    if (status == AETHER_OK)
-        expect_number(MANY, event.index);
-    expect_fine(unit_adds_up(sub));
-    expect_ok(unit_publish(bus, "s=after"));
-    expect_events(status == AETHER_OK ? "s=after" : "", status == AETHER_OK ? AETHER_EMPTY : AETHER_FAILED, sub);
-    aether_subscription_close(sub);
-    aether_bus_destroy(bus);
-    return failed;
-}
-
-TEST(bus_memory, BUS3_a_lag_survives_failures)
-{
-    for_each_failure(lag);
-}
-
-/* ------------------------------------------------------------------------------------------------------------ conflation */
-
-static bool conflate(uint64_t skip, bool all)
-{
-    aether_bus *bus = unit_bus();
-    aether_subscription *sub = unit_subscribe_with(bus, "*", WITH(.conflate = 10));
-    expect_ok(unit_publish(bus, "a=1 b=1 c=1 a=2 d=1"));
-    fail_next(skip, all);
-    aether_event event;
-    aether_status status;
-    char newest[5] = "";
-    bool failed = false;
-    while ((status = aether_next(sub, &event, AETHER_NO_WAIT)) != AETHER_EMPTY) {
-        if (status == AETHER_NO_MEMORY) {
-            failed |= has_failed(); /* the next call may succeed */
-            cr_assert(failed);
-            continue;
-        }
-        expect_ok(status);
-        newest[event.subject[0] - 'a'] = event.data.data[0];
-    }
-    failed |= has_failed();
-    cr_assert_str_eq(newest, "2111");
-    expect_fine(unit_adds_up(sub));
-    aether_subscription_close(sub);
-    aether_bus_destroy(bus);
-    return failed;
-}
-
-TEST(bus_memory, BUS3_conflation_loses_nothing)
-{
-    for_each_failure(conflate);
-}
-
 /* ------------------------------------------------------------------------------------------------------------- histories */
 
 static bool change_history(uint64_t skip, bool all)
@@ -329,12 +258,12 @@ static bool change_history(uint64_t skip, bool all)
     aether_subscription *sub = unit_subscribe(bus, "a", AETHER_BEGIN_NOW);
     struct unit_maker maker = {0};
     aether_snapshot_handler handler = unit_handler(&maker);
-    fail_next(skip, all);
+    unit_memory_fail_next(skip, all);
     aether_status retained = aether_bus_retain(bus, "b.*", &(aether_retention){.events = 5});
     aether_status handled = aether_bus_handle_snapshots(bus, "h.>", &handler);
     aether_status refreshed = aether_bus_refresh(bus, "a");
     aether_status reset = aether_bus_reset(bus, &(aether_position){5, 0});
-    bool failed = has_failed();
+    bool failed = unit_memory_has_failed();
     aether_status answers[] = {retained, handled, refreshed, reset};
     bool all_well = true;
     for (size_t i = 0; i < 4; i++) {
@@ -357,7 +286,7 @@ static bool change_history(uint64_t skip, bool all)
 
 TEST(bus_memory, BUS7_a_history_changes_wholly_or_not)
 {
-    for_each_failure(change_history);
+    expect_fine(unit_memory_each_failure(change_history));
 }
 
 /* ---------------------------------------------------------------------------------------------------------- what cannot

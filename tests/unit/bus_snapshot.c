@@ -264,6 +264,18 @@ TEST(bus_snapshot, BUS5_large_snapshots_come_whole_whatever_the_watchers_limit)
 
 /* -------------------------------------------------------------------------------------------------------------- failures */
 
+TEST(bus_snapshot, BUS5_where_the_bus_draws_indexes_none_is_ahead_of_it)
+{
+    aether_bus *bus = unit_bus();
+    struct unit_maker maker = {.words = "s=1", .index = 3};
+    unit_handle(bus, "s", &maker);
+    expect_ok(unit_publish(bus, "a b")); /* drawn */
+    aether_subscription *sub = unit_watch(bus, "s");
+    expect_failed_snapshot(sub, "ahead of the newest, 2");
+    aether_subscription_close(sub);
+    aether_bus_destroy(bus);
+}
+
 TEST(bus_snapshot, BUS5_a_handler_that_fails_halfway_fails_its_watchers_and_the_next_one_tries_again)
 {
     aether_bus *bus = unit_bus();
@@ -310,6 +322,7 @@ static void append_badly(struct unit_maker *maker, aether_snapshot *snapshot)
     cr_assert(aether_snapshot_append(NULL, &event, 1) == AETHER_INVALID);
     cr_assert(aether_snapshot_append(snapshot, NULL, 1) == AETHER_INVALID);
     cr_assert(aether_snapshot_append(snapshot, NULL, 0) == AETHER_OK);
+    cr_assert(aether_snapshot_append(snapshot, AETHER_EVENT(.type = "without a subject"), 1) == AETHER_INVALID);
     cr_assert(aether_snapshot_append(snapshot, AETHER_EVENT(.subject = "s", .type_size = 1), 1) == AETHER_INVALID);
     cr_assert(aether_snapshot_append(snapshot, AETHER_EVENT(.subject = "s", .data = {"", AETHER_DATA_MAX + 1}), 1) ==
               AETHER_TOO_LARGE);
@@ -386,6 +399,7 @@ TEST(bus_snapshot, BUS5_a_pattern_has_one_handler_at_a_time)
     expect_status(AETHER_INVALID, aether_bus_handle_snapshots(bus, "b", NULL));
     expect_status(AETHER_NO_HANDLER, aether_bus_unhandle_snapshots(bus, "b", false));
     expect_status(AETHER_NO_HANDLER, aether_bus_unhandle_snapshots(bus, "*", true));
+    expect_status(AETHER_INVALID, aether_bus_unhandle_snapshots(bus, "a..b", true));
     expect_ok(aether_bus_unhandle_snapshots(bus, "a", true));
     expect_status(AETHER_NO_HANDLER, aether_bus_unhandle_snapshots(bus, "a", true));
     expect_ok(aether_bus_handle_snapshots(bus, "a", &handler));

@@ -147,6 +147,43 @@ TEST(bus_space, BUS12_a_handler_in_a_namespace_cannot_append_what_is_outside)
     aether_bus_destroy(bus);
 }
 
+static void append_too_long(struct unit_maker *maker, aether_snapshot *snapshot)
+{
+    static char subject[AETHER_SUBJECT_MAX + 1];
+    memset(subject, 'a', AETHER_SUBJECT_MAX);
+    maker->appended = aether_snapshot_append(snapshot, AETHER_EVENT(.subject = subject), 1);
+}
+
+TEST(bus_space, BUS12_a_handler_cannot_append_names_too_long_with_their_namespace)
+{
+    aether_bus *bus = unit_bus(), *space = space_of(bus, "tenant");
+    struct unit_maker maker = {.begin = append_too_long, .words = "a=1"};
+    unit_handle(space, "*", &maker);
+    aether_subscription *sub = unit_watch(space, "*");
+    expect_status(AETHER_INVALID, maker.appended);
+    expect_events("+a=1 end@0", AETHER_EMPTY, sub);
+    aether_subscription_close(sub);
+    aether_bus_destroy(space);
+    aether_bus_destroy(bus);
+}
+
+TEST(bus_space, BUS13_figures_of_patterns_are_those_of_the_handle)
+{
+    aether_bus *bus = unit_bus(), *space = space_of(bus, "tenant");
+    unit_retain(space, "a");
+    unit_retain(bus, "tenant.b");
+    unit_retain(bus, ">");
+    unit_retain(bus, "tenantx.c");
+    expect_ok(unit_publish(space, "a=1 a=2 b=3"));
+    expect_number(2, unit_pattern(space, "a").events);
+    expect_number(1, unit_pattern(space, "b").events);
+    expect_number(0, unit_pattern(space, ">").events); /* not within it */
+    expect_number(2, unit_pattern(bus, "tenant.a").events);
+    expect_number(3, unit_pattern(bus, ">").events);
+    aether_bus_destroy(space);
+    aether_bus_destroy(bus);
+}
+
 TEST(bus_space, BUS12_refresh_retention_and_labels_stay_within)
 {
     aether_bus *bus = unit_bus(), *one = space_of(bus, "one"), *two = space_of(bus, "two");

@@ -93,6 +93,8 @@ TEST(bus_subscribe, BUS2_options_out_of_range_are_invalid)
     cr_assert(sub != NULL, "%s", aether_error());
     expect_status(AETHER_INVALID, aether_next(NULL, &(aether_event){0}, AETHER_NO_WAIT));
     expect_status(AETHER_INVALID, aether_next(sub, NULL, AETHER_NO_WAIT));
+    expect_status(AETHER_INVALID, aether_subscription_get_stats(sub, NULL));
+    expect_status(AETHER_INVALID, aether_subscription_get_stats(NULL, &(aether_subscription_stats){0}));
     aether_subscription_close(sub);
     aether_subscription_close(NULL);
     aether_bus_destroy(bus);

@@ -163,6 +163,8 @@ TEST(bus_wait, BUS9_a_descriptor_tells_of_snapshots_and_of_what_is_conflated)
     unit_let_go(&maker);
     cr_assert(becomes_readable(fd));
     expect_arrivals("end@0", sub);
+    expect_ok(unit_publish(bus, "a=1"));
+    expect_arrivals("a=1", sub); /* from here on it follows the feed */
     expect_status(AETHER_EMPTY, unit_try(sub));
     cr_assert(!is_readable(fd));
     expect_ok(unit_publish(bus, "a=1 b=2 a=3"));
