@@ -1,4 +1,4 @@
-/* A buffer: one writer, readers at their own pace. The README's first example. */
+/* A bus: events under subjects, and who follows a pattern. The README's first example. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -12,16 +12,16 @@ static void fail(const char *why)
 
 int main(void)
 {
-    aether_buffer *buffer = aether_buffer_create(NULL); /* NULL: the defaults */
-    aether_cursor *cursor = aether_cursor_open(buffer, AETHER_FROM_NEXT);
-    if (aether_append(buffer, "hello", 5) != AETHER_OK)
+    aether_bus *bus = aether_bus_create(NULL);                             /* NULL: the defaults */
+    aether_subscription *orders = aether_subscribe(bus, "orders.>", NULL); /* what is published from now on */
+    if (aether_publish(bus, "orders.eu.42", AETHER_EVENT(.type = "Placed", .data = AETHER_TEXT("{}"))) != AETHER_OK)
         fail(aether_error());
-    aether_item item;
+    aether_event event;
     aether_status s;
-    while ((s = aether_cursor_next(cursor, &item, AETHER_NO_WAIT)) == AETHER_OK)
-        printf("%.*s\n", (int)item.size, (const char *)item.data); /* borrowed until the next call */
+    while ((s = aether_next(orders, &event, AETHER_NO_WAIT)) == AETHER_OK)
+        printf("%.*s %.*s\n", (int)event.subject_size, event.subject, (int)event.type_size, event.type);
     if (s != AETHER_EMPTY)
-        fail(aether_status_text(s)); /* ended, reset, closed: never silently the same */
-    aether_cursor_close(cursor);
-    aether_buffer_destroy(buffer);
+        fail(aether_status_text(s)); /* lagged, reset, closed: never silently the same */
+    aether_subscription_close(orders);
+    aether_bus_destroy(bus);
 }
