@@ -152,7 +152,7 @@ TEST(buffer_invalid, D3_options_out_of_their_range_make_no_buffer)
         expect_no_buffer(options, "aether_buffer_create: segment_bytes");
         options = unit_options();
         options.segment_bytes = 16 << 20;
-        options.first_segment_bytes = sizes[i];
+        options.first_segment_bytes = sizes[i] != 512 ? sizes[i] : 256; /* the first one may be so small */
         expect_no_buffer(options, "aether_buffer_create: first_segment_bytes");
     }
     aether_buffer_options options = unit_options();
