@@ -157,7 +157,7 @@ TEST(buffer_invalid, D3_options_out_of_their_range_make_no_buffer)
     }
     aether_buffer_options options = unit_options();
     options.first_segment_bytes = 2 * UNIT_SEGMENT;
-    expect_no_buffer(options, "first_segment_bytes 2048 is no power of two from 1024 to 1024");
+    expect_no_buffer(options, "first_segment_bytes 2048 is no power of two from 512 to 1024");
 }
 
 TEST(buffer_invalid, D6_half_an_allocator_makes_no_buffer)
