@@ -54,7 +54,9 @@ class Target:
 
 
 def arguments_of(options):
-    return [text for key, value in options.items() for text in ("--" + key.replace("_", "-"), str(value))]
+    """True is an option without a value."""
+    return [text for key, value in options.items()
+            for text in ("--" + key.replace("_", "-"), *(() if value is True else (str(value),)))]
 
 
 def program(name, **options):
@@ -177,6 +179,28 @@ def other_series(quick):
     yield Series("epoll", "epoll", program("epoll", samples=500 if quick else 2000),
                  {key: "ns" for key in ("aether_p50_ns", "aether_p99_ns", "eventfd_p50_ns", "eventfd_p99_ns")})
     yield from match_series(quick)
+    yield from bus_series(quick)
+
+
+def bus_name(**options):
+    return " ".join(["bus", *(key.replace("_", "-") + ("" if value is True else f"={value}") for key, value in options.items())])
+
+
+def bus_series(quick):
+    """Publishing on the bus, idle subscriptions, reading."""
+    items = 1_000_000 if quick else 5_000_000
+    rows = [{}, {"reads": True}, {"reads": True, "by_subject": True}, {"reads": True, "publishers": 2},
+            {"reads": True, "batch": 64}, {"reads": True, "batch": 64, "publishers": 2}, {"resting": 1}, {"resting": 100},
+            {"resting": 1, "publishers": 2}, {"resting": 1, "publishers": 2, "churn": 10_000}]
+    for row in rows:
+        yield Series("bus", bus_name(**row), program("bus", items=items, **row), {RATE: "M events/s"})
+    publishes = 20 if quick else 100
+    for name, more in (("one", {}), ("each", {"patterns": True})):
+        yield Series("bus_idle", f"bus_idle patterns={name}", program("bus_idle", publishes=publishes, **more),
+                     {"publish_p50_ns": "ns", "subscription_bytes": "bytes", "topic_bytes": "bytes"})
+    yield Series("bus_read", "bus_read", program("bus_read", starts=50 if quick else 200),
+                 {"first_p50_ns": "ns", "snapshot_ns_per_event": "ns", "buffer_ns_per_item": "ns",
+                  "one_subject_m_per_s": "M events/s", "many_subjects_m_per_s": "M events/s"})
 
 
 PATTERNS = (10_000, 1_000_000)
@@ -240,8 +264,43 @@ def match_targets():
     ]
 
 
+def bus_targets():
+    def rate(name, of, to=None, **bound):
+        return Target(name, ([bus_name(**of)], RATE), ([bus_name(**to)], RATE) if to is not None else None, **bound)
+
+    reads, two = {"reads": True}, {"reads": True, "publishers": 2}
+    batches, two_batches = {"reads": True, "batch": 64}, {"reads": True, "batch": 64, "publishers": 2}
+    resting, churn = {"resting": 1, "publishers": 2}, {"resting": 1, "publishers": 2, "churn": 10_000}
+    return [
+        rate("publish through a handle, nobody follows", {}, at_least=100, unit="M events/s"),
+        rate("publish through a handle, 1 subscription reads", reads, at_least=30, unit="M events/s"),
+        rate("publish by subject, 1 subscription reads", {**reads, "by_subject": True}, at_least=12, unit="M events/s"),
+        # Peers with one writer, which are no slower than with two.
+        Target("2 publishers / Disruptor", ([bus_name(**two)], RATE), (races(DISRUPTOR, 1), RATE), at_least=1),
+        Target("2 publishers / ZeroMQ", ([bus_name(**two)], RATE), (races(["zeromq"], 1), RATE), at_least=2),
+        Target("2 publishers / nng", ([bus_name(**two)], RATE), (races(["nng"], 1), RATE), at_least=2),
+        rate("2 publishers of batches / 1", two_batches, batches, at_least=0.8),
+        rate("100 subscriptions at rest / 1", {"resting": 100}, {"resting": 1}, at_least=0.83),
+        rate("2 publishers while 10,000 come and go a second / without", churn, resting, at_least=0.7),
+        Target("10,000 wait for one pattern, inside publish", (["bus_idle patterns=one"], "publish_p50_ns"), None,
+               at_most=20_000, unit="ns"),
+        Target("10,000 wait for a pattern each, inside publish", (["bus_idle patterns=each"], "publish_p50_ns"), None,
+               at_most=20_000, unit="ns"),
+        Target("memory per idle subscription of a pattern", (["bus_idle patterns=one"], "subscription_bytes"), None,
+               at_most=512, unit="bytes"),
+        Target("memory per idle pattern, with its subscription", (["bus_idle patterns=each"], "subscription_bytes"), None,
+               at_most=2560, unit="bytes"),
+        Target("memory per idle topic", (["bus_idle patterns=each"], "topic_bytes"), None, at_most=512, unit="bytes"),
+        Target("a cached snapshot, until the first event", (["bus_read"], "first_p50_ns"), None, at_most=10_000, unit="ns"),
+        Target("the same, an event / an item of a buffer", (["bus_read"], "snapshot_ns_per_event"),
+               (["bus_read"], "buffer_ns_per_item"), at_most=1),
+        Target("1,000 subjects in a poller / 1", (["bus_read"], "many_subjects_m_per_s"),
+               (["bus_read"], "one_subject_m_per_s"), at_least=0.5),
+    ]
+
+
 def targets():
-    return throughput_targets() + [
+    return throughput_targets() + bus_targets() + [
         Target("system calls of the writer, inline", (["syscalls inline"], "writer_calls"), None, at_most=0, unit="calls"),
         Target("system calls of the writer, plain", (["syscalls plain"], "writer_calls"), None, at_most=0, unit="calls"),
         Target("1 sleeping reader, publish until it runs / futex", (["wake"], "aether_p50_ns"),

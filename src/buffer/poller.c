@@ -172,21 +172,41 @@ static void drop_signals(struct aether_poller *poller)
     }
 }
 
+/* Watches of one poller on their way to its list of signals, each with a reference. */
+struct signals {
+    struct aether_poller *poller;
+    struct watch *first, *last; /* NULL: none */
+};
+
 /* Takes the caller's reference over. */
-static void signal_watch(struct watch *watch)
+static void add_signal(struct signals *signals, struct watch *watch)
 {
-    struct aether_poller *poller = watch->poller;
     /* E17: pairs with the store in collect(): the poller looks at the cursor after it. */
     if (AE_EXCHANGE(E17_SIGNAL, &watch->is_signalled, 1, seq_cst) != 0) {
         drop_watch(watch);
         return;
     }
-    AE_ADD(E17_HOLD, &poller->references, 1, relaxed); /* E17, relaxed: the watch holds it; it may go with the push */
+    watch->next_signal = signals->first;
+    signals->first = watch;
+    if (signals->last == NULL)
+        signals->last = watch;
+}
+
+/* So many cost one push and one bell, and the poller begins with the first ones while the writer signals the rest. */
+enum { SIGNALS_AT_ONCE = 64 };
+
+/* Hands them over. */
+static void send_signals(const struct signals *signals)
+{
+    struct aether_poller *poller = signals->poller;
+    if (signals->first == NULL)
+        return;
+    AE_ADD(E17_HOLD, &poller->references, 1, relaxed); /* E17, relaxed: a watch holds it; it may go with the push */
     struct watch *top = AE_LOAD(R1_COUNT, &poller->signals, relaxed); /* R1, relaxed: the exchange below decides */
     do
-        watch->next_signal = top;
+        signals->last->next_signal = top;
     /* E17: pairs with E17_COLLECT. */
-    while (!AE_CAS(E17_PUSH, &poller->signals, &top, watch, seq_cst, relaxed));
+    while (!AE_CAS(E17_PUSH, &poller->signals, &top, signals->first, seq_cst, relaxed));
     /* E17: with the push against the store and the last look in aether_poller_destroy(). */
     if (AE_LOAD(E17_DESTROYED, &poller->destroyed, seq_cst) != 0)
         drop_signals(poller);
@@ -200,11 +220,16 @@ void ae_poller_wake(struct aether_buffer *buffer)
     /* E17: pairs with E17_ARM: all that is on the stack, and what was done with it. */
     struct watch *watch = AE_EXCHANGE(E17_TAKE, &buffer->armed, NULL, seq_cst);
     while (watch != NULL) {
-        struct watch *next = watch->next_armed;
-        /* E17: before the signal: who is signalled may arm again at once. */
-        AE_STORE(E17_IS_ARMED, &watch->is_armed, 0, release);
-        signal_watch(watch);
-        watch = next;
+        struct signals signals = {.poller = watch->poller};
+        int count = 0;
+        do {
+            struct watch *next = watch->next_armed;
+            /* E17: before the signal: who is signalled may arm again at once. */
+            AE_STORE(E17_IS_ARMED, &watch->is_armed, 0, release);
+            add_signal(&signals, watch);
+            watch = next;
+        } while (watch != NULL && watch->poller == signals.poller && ++count < SIGNALS_AT_ONCE);
+        send_signals(&signals);
     }
 }
 
@@ -225,7 +250,9 @@ void ae_poller_tell(struct aether_cursor *cursor)
     if (watch == NULL)
         return;
     hold_watch(watch);
-    signal_watch(watch);
+    struct signals signals = {.poller = watch->poller};
+    add_signal(&signals, watch);
+    send_signals(&signals);
 }
 
 /* ------------------------------------------------------------------------------------------------------------ arming */
