@@ -5,6 +5,7 @@
  * snapshot had already, one that does not pass the filter, or one to hand out, perhaps by way of the conflation table.
  */
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/process.h"
 #include "buffer/gate.h"
 #include "bus/callback.h"
@@ -215,8 +216,15 @@ static aether_status be_lagged(aether_subscription *subscription)
 {
     if (subscription->on_lag == AETHER_LAG_GO_ON)
         return AETHER_LAGGED;
-    if (subscription->on_lag == AETHER_LAG_CLOSE)
+    if (subscription->on_lag == AETHER_LAG_CLOSE) {
+        struct ae_failure text;
+        struct ae_failure *before = ae_fail_into(&text);
+        (void)ae_fail(AETHER_TOO_SLOW, "the subscription \"%s\" to %.80s is closed: it was too slow",
+                      ae_subscription_label(subscription), subscription->pattern);
+        (void)ae_fail_into(before);
+        ae_log(AETHER_LOG_WARNING, text.text);
         return ae_subscription_give_up(subscription, AETHER_TOO_SLOW);
+    }
     aether_status reason = ae_subscription_reason(subscription);
     if (reason != AETHER_OK)
         return be_told(subscription, reason); /* no new snapshot for it, and nothing without one */

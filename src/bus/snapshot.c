@@ -1,6 +1,7 @@
 #include "bus/snapshot.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "bus/callback.h"
 #include "bus/event.h"
 #include "bus/subscription.h"
@@ -19,11 +20,29 @@ static aether_text pattern_of(const struct ae_handler *handler)
     return (aether_text){handler->pattern, handler->size};
 }
 
+static bool is_wild(aether_text token)
+{
+    return ae_text_is(token, '*') || ae_text_is(token, '>');
+}
+
+/* Of two that cover the same pattern: the one that the other covers; else the one whose first difference is a literal token.
+ */
+static bool is_more_specific(aether_text one, aether_text other)
+{
+    aether_text token, other_token;
+    if (ae_pattern_covers(other, one) != ae_pattern_covers(one, other))
+        return ae_pattern_covers(other, one);
+    while (ae_token_next(&one, &token) && ae_token_next(&other, &other_token))
+        if (is_wild(token) != is_wild(other_token))
+            return is_wild(other_token);
+    return false;
+}
+
 static bool take_better(void *value, void *user)
 {
     struct ae_handler *handler = value;
     struct best *best = user;
-    if (best->handler == NULL || ae_pattern_covers(pattern_of(best->handler), pattern_of(handler)))
+    if (best->handler == NULL || is_more_specific(pattern_of(handler), pattern_of(best->handler)))
         best->handler = handler;
     return true;
 }
@@ -476,6 +495,7 @@ static void finish(struct aether_snapshot *snapshot, aether_status made, uint64_
         complete(snapshot, end, index);
     } else {
         snapshot->failure = finish.command.failure;
+        ae_log(AETHER_LOG_WARNING, snapshot->failure.text);
         fail(snapshot, end, status);
     }
     if (finish.due != AETHER_FOREVER)

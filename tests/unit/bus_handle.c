@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "common/unit_bus.h"
+#include "common/unit_snapshot.h"
 
 static aether_topic *open_topic(aether_bus *bus, const char *subject)
 {
@@ -182,4 +183,48 @@ TEST(bus_handle, BUS1_threads_share_a_topic_and_open_their_own)
     aether_subscription_close(sub);
     aether_topic_close(shared.topic);
     aether_bus_destroy(shared.bus);
+}
+
+TEST(bus_handle, BUS5_of_two_that_do_not_cover_each_other_the_first_literal_token_decides)
+{
+    aether_bus *bus = unit_bus();
+    struct unit_maker first = {.words = "a.b=1"}, second = {.words = "a.b=2"};
+    unit_handle(bus, "*.b", &second);
+    unit_handle(bus, "a.*", &first);
+    aether_subscription *sub = unit_watch(bus, "a.b");
+    expect_events("+a.b=1 end@0", AETHER_EMPTY, sub);
+    expect_number(0, unit_runs(&second));
+    aether_subscription_close(sub);
+    aether_bus_destroy(bus);
+}
+
+static void take_log(int32_t level, const char *message, const aether_log_field *fields, size_t count, void *user)
+{
+    (void)fields;
+    (void)count;
+    if (level == AETHER_LOG_WARNING)
+        snprintf(user, 256, "%s", message);
+}
+
+TEST(bus_handle, D9_what_goes_wrong_without_a_call_of_anybody_s_is_logged)
+{
+    static char logged[256];
+    aether_log_use(take_log, logged);
+    aether_bus *bus = unit_bus();
+    struct unit_maker maker = {.status = AETHER_SYSTEM};
+    unit_handle(bus, ">", &maker);
+    aether_subscription *sub = unit_watch(bus, "a.b");
+    expect_status(AETHER_FAILED, unit_try(sub));
+    cr_assert(strstr(logged, "a.b") != NULL && strstr(logged, "system") != NULL, "%s", logged);
+    aether_subscription *slow = unit_subscribe_with(
+        bus, "c", (aether_subscribe_options){.on_limit = AETHER_CLOSE, .limit_bytes = UNIT_LIMIT, .label = "me"});
+    expect_ok(unit_publish_many(bus, "c", 100, 200, NULL));
+    aether_status status;
+    unit_drain(slow, &status);
+    expect_status(AETHER_TOO_SLOW, status);
+    cr_assert(strstr(logged, "\"me\"") != NULL && strstr(logged, "too slow") != NULL, "%s", logged);
+    aether_log_use(NULL, NULL);
+    aether_subscription_close(sub);
+    aether_subscription_close(slow);
+    aether_bus_destroy(bus);
 }
