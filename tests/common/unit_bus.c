@@ -405,3 +405,11 @@ const char *unit_accounts(aether_subscription *subscription, aether_subscription
     snprintf(wrong, sizeof wrong, "%s instead of %s", came_text, wanted_text);
     return wrong;
 }
+
+void unit_add_word(char *words, size_t size, const char *word)
+{
+    size_t used = strlen(words);
+    int more = snprintf(words + used, size - used, "%s%s", used != 0 ? " " : "", word);
+    if (more < 0 || (size_t)more >= size - used)
+        abort();
+}

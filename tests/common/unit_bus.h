@@ -132,4 +132,7 @@ const char *unit_accounts(aether_subscription *subscription, aether_subscription
 
 #define expect_account(subscription, ...) expect_fine(unit_accounts(subscription, (aether_subscription_stats){__VA_ARGS__}))
 
+/* Puts a word behind those in a text of `size` bytes, with a blank between; aborts where it has no room. */
+void unit_add_word(char *words, size_t size, const char *word);
+
 #endif

@@ -486,7 +486,7 @@ static void play_round(struct stress_random *random)
         stress_spawn(&threads[count++], publish_often, (void *)(uintptr_t)(stream += 2));
     for (int i = 0; i < READERS; i++)
         stress_spawn(&threads[count++], read_often, (void *)(uintptr_t)(stream += 2));
-    stress_spawn(&threads[count++], meddle, (void *)(uintptr_t)(stream += 2));
+    stress_spawn(&threads[count++], meddle, (void *)(uintptr_t)(stream + 2));
     stress_nap(ROUND_NS);
     stress_set(&world.over, 1);
     STRESS_EXPECT(aether_bus_shutdown(world.bus) == AETHER_OK);

@@ -216,7 +216,7 @@ static void play(struct stress_random *random)
         stress_spawn(&threads[count++], produce, (void *)(uintptr_t)(stream += 2));
     for (int i = 0; i < LOOKERS; i++)
         stress_spawn(&threads[count++], look_often, (void *)(uintptr_t)(stream += 2));
-    stress_spawn(&threads[count++], meddle, (void *)(uintptr_t)(stream += 2));
+    stress_spawn(&threads[count++], meddle, (void *)(uintptr_t)(stream + 2));
     stress_nap(ROUND_NS);
     stress_set(&world.over, 1);
     stress_join(threads, count);

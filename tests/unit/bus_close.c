@@ -319,7 +319,7 @@ static void expect_run(aether_subscription *sub, size_t capacity, aether_status 
     cr_assert(count <= capacity && (wanted == AETHER_OK) == (count > 0));
     for (size_t i = 0; i < count; i++) {
         unit_word(&events[i], word, sizeof word);
-        strcat(strcat(came, i > 0 ? " " : ""), word);
+        unit_add_word(came, sizeof came, word);
     }
     cr_assert_str_eq(came, words);
 }

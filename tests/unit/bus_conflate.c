@@ -63,7 +63,7 @@ TEST(bus_conflate, BUS3_the_table_is_bounded_and_loses_nothing)
     uint64_t last = 0;
     while (aether_next(sub, &event, AETHER_NO_WAIT) == AETHER_OK) {
         unit_word(&event, word, sizeof word);
-        strcat(strcat(text, " "), word);
+        unit_add_word(text, sizeof text, word);
         cr_assert(event.index > last, "%s", text);
         last = event.index;
         newest[event.subject[0] - 'a'] = event.data.data[0];

@@ -17,7 +17,7 @@ static bool is_whole_or_failed(aether_subscription *sub, const char *words)
     char came[256] = "", word[64];
     while ((status = aether_next(sub, &event, AETHER_NO_WAIT)) == AETHER_OK) {
         unit_word(&event, word, sizeof word);
-        strcat(strcat(came, *came != '\0' ? " " : ""), word);
+        unit_add_word(came, sizeof came, word);
     }
     if (status == AETHER_FAILED) {
         cr_assert(strstr(came, "end") == NULL, "%s", came);

@@ -185,7 +185,7 @@ TEST(bus_wait, BUS9_a_publisher_beside_an_event_loop_loses_no_wake_up)
     int fd = fd_of(sub);
     char words[2 * EACH + 1] = "";
     for (size_t i = 0; i < EACH; i++)
-        strcat(words, "a ");
+        unit_add_word(words, sizeof words, "a");
     struct unit_publisher publishers[PUBLISHERS];
     for (size_t i = 0; i < PUBLISHERS; i++)
         cr_assert(unit_publisher_start(&publishers[i], bus, words));
