@@ -3,9 +3,9 @@
  * first receives a snapshot of the tree and then every change, without a gap and without a repeat, and at the end each one's
  * picture is compared with the disk.
  *
- *      dirwatch_source    the writer: inotify, the live buffer, snapshots that are spliced to it
- *      dirwatch_watcher   the readers: the seam between snapshot and live stream, and how it is checked
- *      dirwatch_record    what items are made of
+ *      dirwatch_source    the publisher: inotify, the bus, the snapshot handler
+ *      dirwatch_watcher   the subscribers: snapshots, live events, and how they are checked
+ *      dirwatch_record    what events are made of, and their subjects
  *      dirwatch_verdict   the comparison
  *
  * These four show the library in use. The others are what any such program needs: picture, scan, watches, scratch, show.
@@ -49,7 +49,7 @@ enum { OPTION_FOR = 256, OPTION_JSON, OPTION_WATCHERS, OPTION_RATE, OPTION_SEED,
 static const struct argp_option argp_options[] = {
     {"for", OPTION_FOR, "SECONDS", 0, "How long (default: in a terminal until Ctrl-C, else 10)", 0},
     {"json", OPTION_JSON, NULL, 0, "Tell it as JSON, one object per line", 0},
-    {"watchers", OPTION_WATCHERS, "N", 0, "How many watchers (default: 7)", 0},
+    {"watchers", OPTION_WATCHERS, "N", 0, "How many watchers (default: 8)", 0},
     {"rate", OPTION_RATE, "N", 0, "Changes per second in the scratch tree (default: 500)", 0},
     {"seed", OPTION_SEED, "N", 0, "Where the random changes begin (default: anywhere)", 0},
     {"overflow-after", OPTION_OVERFLOW, "N", 0,
@@ -120,7 +120,7 @@ static struct options parse_options(int count, char **words)
         "when there was no comparison: the standard error says why.\n"
         "Ctrl-C ends the run with the comparison; a second one without.";
     static const struct argp argp = {argp_options, parse_option, "[DIR]", about, NULL, NULL, NULL};
-    struct options options = {.dir = "/usr/include", .seconds = -1, .watchers = 7, .rate = 500};
+    struct options options = {.dir = "/usr/include", .seconds = -1, .watchers = 8, .rate = 500};
     if (getrandom(&options.seed, sizeof options.seed, 0) != (ssize_t)sizeof options.seed)
         options.seed = (uint64_t)now_ns();
     argp_err_exit_status = EXIT_TROUBLE;
@@ -141,6 +141,7 @@ struct demo {
     struct changer *changer;
     struct show show;
     struct show_state state;
+    int64_t step_ns;
     bool interrupted; /* SIGINT, SIGTERM or SIGHUP has come */
     bool comparing;
     bool broken; /* a watcher found a gap or a repeat */
@@ -244,6 +245,7 @@ static bool start(struct demo *demo)
     if (demo->options.seconds >= 0 && duration_ns / 4 < step_ns)
         step_ns = duration_ns / 4;
 
+    demo->step_ns = step_ns;
     struct source_options source = {
         .dirs = {demo->dir, scratch}, .overflow_after = demo->options.overflow_after, .bell = demo->bell};
     demo->source = source_start(&source, &demo->why);
@@ -269,9 +271,15 @@ static bool start(struct demo *demo)
 static bool run(struct demo *demo, struct verdict *verdict)
 {
     show_start(&demo->show, &demo->state);
-    while (!demo->interrupted && now_ns() < demo->show.ends_ns)
-        if (!attend(demo, demo->show.ends_ns))
+    int64_t expels_ns = now_ns() + demo->step_ns;
+    while (!demo->interrupted && now_ns() < demo->show.ends_ns) {
+        if (!attend(demo, expels_ns < demo->show.ends_ns ? expels_ns : demo->show.ends_ns))
             return false;
+        if (now_ns() >= expels_ns) {
+            watchers_expel(demo->watchers);
+            expels_ns = now_ns() + demo->step_ns;
+        }
+    }
 
     /* From here on the scratch tree stands still, and everybody catches up. */
     changer_stop(demo->changer);
@@ -292,8 +300,6 @@ static bool run(struct demo *demo, struct verdict *verdict)
 static void stop(struct demo *demo)
 {
     changer_stop(demo->changer);
-    if (demo->source)
-        source_close_door(demo->source);
     watchers_stop(demo->watchers);
     source_stop(demo->source);
     if (demo->bell >= 0)

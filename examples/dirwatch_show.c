@@ -51,7 +51,7 @@ struct sum {
     uint64_t snapshots;
     uint64_t changes;
     uint64_t skipped;
-    uint64_t laps, missed;
+    uint64_t laps, missed, resumed, expelled;
     uint64_t largest_lag;
 };
 
@@ -66,6 +66,8 @@ static struct sum sum_up(const struct show_state *state, const struct source_sta
         sum.skipped += view.skipped;
         sum.laps += view.laps;
         sum.missed += view.missed;
+        sum.resumed += view.resumed;
+        sum.expelled += view.expelled;
         sum.live += view.live;
         uint64_t lag;
         if (lag_of(&view, source, &lag) && lag > sum.largest_lag)
@@ -176,7 +178,8 @@ static void add_watcher_json(struct text *line, const struct watcher_view *view,
     text_addf(line,
               "{\"name\":\"%s\",\"state\":\"%s\",\"snapshots\":%" PRIu64 ",\"entries\":%" PRIu64 ",\"changes\":%" PRIu64,
               view->name, view->state, view->snapshots, view->entries, view->changes);
-    text_addf(line, ",\"laps\":%" PRIu64 ",\"missed\":%" PRIu64, view->laps, view->missed);
+    text_addf(line, ",\"laps\":%" PRIu64 ",\"missed\":%" PRIu64 ",\"resumed\":%" PRIu64 ",\"expelled\":%" PRIu64, view->laps,
+              view->missed, view->resumed, view->expelled);
     text_addf(line, ",\"skipped\":%" PRIu64 ",\"resets\":%" PRIu64 ",\"epoch\":\"%016" PRIx64 "\",\"index\":%" PRIu64,
               view->skipped, view->resets, view->position.epoch, view->position.index);
     uint64_t lag;
@@ -305,6 +308,9 @@ void show_verdict(struct show *show, const struct show_state *state, const struc
     if (sum.laps > 0)
         text_addf(&text, "lapped %s times, by %s changes that nobody had to keep; a new snapshot followed each time\n",
                   grouped(sum.laps), grouped(sum.missed));
+    if (sum.resumed + sum.expelled > 0)
+        text_addf(&text, "resumed %s times where they had left off, expelled %s times and began again\n",
+                  grouped(sum.resumed), grouped(sum.expelled));
     if (verdict->left_out > 0)
         text_addf(&text, "could not be read and counted as empty: %zu of the directories, such as %s\n", verdict->left_out,
                   verdict->left_out_one.bytes);

@@ -14,62 +14,50 @@
 #include "dirwatch_record.h"
 #include "dirwatch_watches.h"
 
-/* Small segments, so that limits may be small. */
-static const aether_buffer_options buffer_options = {.segment_bytes = SOURCE_LEAST_LIMIT / AETHER_LIMIT_SEGMENTS};
+/* Small segments, so that limits may be small. What was published lately is kept for who comes back. */
+static const aether_bus_options bus_options = {.segment_bytes = SOURCE_LEAST_LIMIT / AETHER_LIMIT_SEGMENTS};
+static const aether_retention retention = {.bytes = 4 * 1024 * 1024};
 
-/* A snapshot that nobody reads to its end holds no more of the live buffer than this. Who comes too late from it has missed
- * something, and asks for a new one. */
-static const aether_cursor_options place_options = {
-    .start = AETHER_FROM_NEXT, .on_limit = AETHER_LAP, .limit_bytes = 4 * 1024 * 1024};
-
-/* How long a snapshot serves others. The cursor that keeps it also keeps every change since, so this is short. */
+/* How long a snapshot serves others. It also keeps every change since, so this is short. */
 #define SHARED_NS AETHER_MILLISECONDS(100)
-/* With so many records a batch is appended before another directory is entered, so that a large tree needs no huge segment.
+/* With so many records a batch is published before another directory is entered, so that a large tree needs no huge segment.
  */
 #define BATCH_RECORDS 1024
 
 struct source {
     struct source_options options; /* const */
+    aether_bus *bus;               /* const */
     pthread_t thread;
     int wake; /* const: a bell for the source's thread */
 
     /* The source's thread alone. */
     struct watches watches;
-    struct picture *picture;
     struct scan scan;
     struct message why;
-    struct batch batch; /* changes that are not in the live buffer yet */
-    bool announce;      /* changes go there; not so while everything is scanned */
-    uint64_t mark;      /* the newest sentinel that was met */
+    struct batch batch; /* changes that are not published yet */
+    bool announce;      /* changes are; not so while everything is scanned */
     uint64_t events;    /* that were read from inotify */
 
-    /*
-     * Guarded by the lock: the two cursors belong to the thread that holds it. The buffer is written to by the source's
-     * thread without it; the lock is for those who open cursors, so that none is opened on a buffer that is given up.
-     */
-    pthread_mutex_t lock;
-    pthread_cond_t changed; /* a snapshot is there, or there will be none */
-    aether_buffer *live;
-    aether_cursor *place;    /* where the first watcher of those who wait stands in the live buffer; NULL: nobody waits */
-    aether_cursor *snapshot; /* the start of the newest snapshot, to be duplicated; NULL: make one */
-    int64_t snapshot_until;  /* when it is too old to be shared */
-    bool door_closed;
+    /* Guarded by the picture's lock, under which changes are published, too. */
+    pthread_mutex_t picture_lock;
+    struct picture *picture;
+    uint64_t mark; /* the newest sentinel that was met */
+
+    pthread_mutex_t lock; /* of what follows */
     bool stopping;
     struct source_status status;
 };
 
 /* ----------------------------------------------------------------------------------------------------------- failing */
 
-/* Everybody learns that there is nothing to come: readers by the buffer's end, those who wait and main() by the status. */
+/* Everybody learns that there is nothing to come: watchers by the bus, main() by the status. */
 static bool fail(struct source *source)
 {
-    /* It may have been ended already, when a new one could not be made: readers have a final status either way. */
-    aether_status ended = source->live ? aether_buffer_end(source->live, AETHER_FAILED) : AETHER_OK;
-    (void)ended;
+    if (source->bus && aether_bus_shutdown(source->bus) != AETHER_OK)
+        refuse(&source->why, "the bus cannot be shut down: %s", aether_error());
     pthread_mutex_lock(&source->lock);
     source->status.failed = true;
     source->status.why = source->why;
-    pthread_cond_broadcast(&source->changed);
     pthread_mutex_unlock(&source->lock);
     bell_ring(source->options.bell);
     return false;
@@ -84,8 +72,8 @@ static bool library_failed(struct source *source, const char *what)
 
 static bool flush(struct source *source)
 {
-    if (batch_append(&source->batch, source->live) != AETHER_OK)
-        return library_failed(source, "the change could not be appended");
+    if (batch_publish(&source->batch, source->bus) != AETHER_OK)
+        return library_failed(source, "the change could not be published");
     return true;
 }
 
@@ -108,7 +96,7 @@ static void on_put(const struct node *node, void *user)
         return;
     source->mark = mark;
     if (source->announce)
-        batch_add(&source->batch, &(struct record){.kind = RECORD_MARK, .mark = mark});
+        batch_mark(&source->batch, mark);
 }
 
 static void on_take(const struct node *node, void *user)
@@ -149,130 +137,39 @@ static bool scan_everything(struct source *source)
 
 /* --------------------------------------------------------------------------------------------------------- snapshots */
 
-static aether_status append_nodes(struct source *source, aether_buffer *snapshot, const struct node *parent)
+static aether_status append_nodes(struct batch *batch, aether_snapshot *snapshot, const struct node *parent)
 {
     aether_status status = AETHER_OK;
     for (const struct node *node = parent->first; node && status == AETHER_OK; node = node->next) {
-        batch_put(&source->batch, node);
-        if (source->batch.count >= BATCH_RECORDS)
-            status = batch_append(&source->batch, snapshot);
+        batch_put(batch, node);
+        if (batch->count >= BATCH_RECORDS)
+            status = batch_append(batch, snapshot);
         if (status == AETHER_OK)
-            status = append_nodes(source, snapshot, node);
+            status = append_nodes(batch, snapshot, node);
     }
     return status;
 }
 
-/* The whole snapshot. No change can come in between: the thread that makes it is the one that appends them. */
-static aether_status write_snapshot(struct source *source, aether_buffer *snapshot)
+/*
+ * The snapshot handler, in the thread of the watcher that asks: the trees that the pattern is about, parents first, and the
+ * newest mark. No change can come in between, and the newest index is that of the newest change.
+ */
+static aether_status show(aether_snapshot *snapshot, const char *pattern, uint64_t *index, void *user)
 {
-    batch_add(&source->batch, &(struct record){.kind = RECORD_BEGIN, .resets = source->status.resets});
-    aether_status status = batch_append(&source->batch, snapshot);
+    struct source *source = user;
+    struct batch batch = {0};
+    aether_status status = AETHER_OK;
+    pthread_mutex_lock(&source->picture_lock);
+    *index = aether_bus_newest(source->bus).index;
     for (int root = 0; root < ROOTS && status == AETHER_OK; root++)
-        status = append_nodes(source, snapshot, source->picture->roots[root]);
-    struct record end = {.kind = RECORD_END, .end = {.watermark = aether_buffer_newest(source->live), .mark = source->mark}};
-    batch_add(&source->batch, &end);
-    return status == AETHER_OK ? batch_append(&source->batch, snapshot) : status;
-}
-
-/* A buffer for a snapshot, which those who wait may begin to read. NULL: `why` says why. */
-static aether_buffer *publish_snapshot(struct source *source)
-{
-    aether_buffer *snapshot = aether_buffer_create(&buffer_options);
-    aether_cursor *start = snapshot ? aether_cursor_open(snapshot, AETHER_FROM_OLDEST) : NULL;
-    if (!start) {
-        library_failed(source, "no buffer for a snapshot");
-        aether_buffer_destroy(snapshot);
-        return NULL;
-    }
-    pthread_mutex_lock(&source->lock);
-    source->snapshot = start;
-    source->snapshot_until = now_ns() + SHARED_NS;
-    source->status.snapshots++;
-    aether_cursor *late = source->place; /* of one who came in these last moments: the snapshot is for that one too */
-    source->place = NULL;
-    pthread_cond_broadcast(&source->changed);
-    pthread_mutex_unlock(&source->lock);
-    aether_cursor_close(late);
-    return snapshot;
-}
-
-/* Makes a snapshot if somebody waits for one. */
-static bool serve(struct source *source)
-{
-    pthread_mutex_lock(&source->lock);
-    aether_cursor *place = source->place;
-    source->place = NULL;
-    pthread_mutex_unlock(&source->lock);
-    if (!place)
-        return true;
-
-    aether_buffer *snapshot = publish_snapshot(source);
-    if (!snapshot) {
-        aether_cursor_close(place);
-        return false;
-    }
-    aether_status status = write_snapshot(source, snapshot);
-    /* The snapshot goes on where the first of its watchers stood in the live buffer before it was begun. */
+        if (aether_pattern_covers(pattern, record_patterns[root]))
+            status = append_nodes(&batch, snapshot, source->picture->roots[root]);
+    if (status == AETHER_OK && source->mark > 0 && aether_pattern_covers(pattern, record_patterns[ROOT_SCRATCH]))
+        batch_mark(&batch, source->mark);
     if (status == AETHER_OK)
-        status = aether_buffer_splice(snapshot, place);
-    if (status != AETHER_OK) {
-        library_failed(source, "the snapshot could not be made");
-        aether_cursor_close(place);
-        if (aether_buffer_end(snapshot, AETHER_FAILED) != AETHER_OK) /* who reads it already is told */
-            library_failed(source, "the snapshot could not be ended");
-    }
-    /* It is for its readers alone now: they hold what they have not read, and the splice holds what follows. */
-    aether_buffer_destroy(snapshot);
-    return status == AETHER_OK;
-}
-
-/* Lets go of a snapshot that is too old to be shared; its readers keep what they need. Returns poll()'s timeout. */
-static int expire_snapshot(struct source *source)
-{
-    aether_cursor *old = NULL;
-    int64_t left = -1;
-    pthread_mutex_lock(&source->lock);
-    if (source->snapshot) {
-        left = source->snapshot_until - now_ns();
-        if (left <= 0) {
-            old = source->snapshot;
-            source->snapshot = NULL;
-            left = -1;
-        }
-    }
-    pthread_mutex_unlock(&source->lock);
-    aether_cursor_close(old);
-    return left < 0 ? -1 : (int)(left / 1000000) + 1;
-}
-
-/* The lock is held. */
-static aether_status why_no_snapshot(const struct source *source)
-{
-    if (source->status.failed)
-        return AETHER_FAILED;
-    return source->door_closed ? AETHER_CLOSED : AETHER_OK;
-}
-
-aether_status source_follow(struct source *source, aether_cursor **cursor)
-{
-    *cursor = NULL;
-    pthread_mutex_lock(&source->lock);
-    aether_status status = why_no_snapshot(source);
-    while (status == AETHER_OK && !source->snapshot) {
-        if (!source->place && !(source->place = aether_cursor_open_with(source->live, &place_options))) {
-            status = aether_error_status();
-            break;
-        }
-        bell_ring(source->wake);
-        pthread_cond_wait(&source->changed, &source->lock);
-        status = why_no_snapshot(source);
-    }
-    if (status == AETHER_OK) {
-        *cursor = aether_cursor_dup(source->snapshot);
-        status = *cursor ? AETHER_OK : aether_error_status();
-        source->status.followed++;
-    }
-    pthread_mutex_unlock(&source->lock);
+        status = batch_append(&batch, snapshot);
+    pthread_mutex_unlock(&source->picture_lock);
+    batch_free(&batch);
     return status;
 }
 
@@ -284,25 +181,11 @@ aether_status source_follow(struct source *source, aether_cursor **cursor)
  */
 static bool reset(struct source *source)
 {
-    aether_buffer *old = source->live;
-    if (aether_buffer_end(old, AETHER_RESET) != AETHER_OK)
-        return library_failed(source, "the live buffer could not be ended");
-    aether_buffer *live = aether_buffer_create(&buffer_options);
-    if (!live)
-        return library_failed(source, "no new live buffer");
-
+    if (aether_bus_reset(source->bus, NULL) != AETHER_OK)
+        return library_failed(source, "the bus could not be reset");
     pthread_mutex_lock(&source->lock);
-    aether_cursor *place = source->place;
-    aether_cursor *snapshot = source->snapshot;
-    source->live = live;
-    source->place = NULL; /* who waits opens it anew, in the new buffer */
-    source->snapshot = NULL;
     source->status.resets++;
-    pthread_cond_broadcast(&source->changed);
     pthread_mutex_unlock(&source->lock);
-    aether_cursor_close(place);
-    aether_cursor_close(snapshot);
-    aether_buffer_destroy(old);
     return scan_everything(source);
 }
 
@@ -385,18 +268,21 @@ static void *run(void *argument)
     struct source *source = argument;
     while (!stopping(source)) {
         struct pollfd ready[] = {{.fd = source->watches.fd, .events = POLLIN}, {.fd = source->wake, .events = POLLIN}};
-        if (poll(ready, 2, expire_snapshot(source)) < 0 && errno != EINTR) {
+        if (poll(ready, 2, -1) < 0 && errno != EINTR) {
             refuse(&source->why, "poll: %s", strerror(errno));
             fail(source);
             break;
         }
         if (ready[1].revents)
             bell_clear(source->wake);
-        if (!read_events(source) || !serve(source)) {
+        pthread_mutex_lock(&source->picture_lock);
+        bool goes_on = read_events(source);
+        update_status(source);
+        pthread_mutex_unlock(&source->picture_lock);
+        if (!goes_on) {
             fail(source);
             break;
         }
-        update_status(source);
     }
     return NULL;
 }
@@ -408,9 +294,11 @@ static bool start(struct source *source)
     source->wake = bell_create();
     if (source->wake < 0)
         return refuse(&source->why, "no eventfd to be had: %s", strerror(errno));
-    source->live = aether_buffer_create(&buffer_options);
-    if (!source->live)
-        return library_failed(source, "no live buffer");
+    source->bus = aether_bus_create(&bus_options);
+    aether_snapshot_handler handler = {.make = show, .user = source, .cache_ns = SHARED_NS};
+    if (!source->bus || aether_bus_handle_snapshots(source->bus, RECORD_PATTERN_ALL, &handler) != AETHER_OK ||
+        aether_bus_retain(source->bus, RECORD_PATTERN_ALL, &retention) != AETHER_OK)
+        return library_failed(source, "no bus");
     if (!scan_everything(source))
         return false;
     update_status(source);
@@ -420,16 +308,14 @@ static bool start(struct source *source)
 
 static void destroy(struct source *source)
 {
-    aether_cursor_close(source->place);
-    aether_cursor_close(source->snapshot);
-    aether_buffer_destroy(source->live);
+    aether_bus_destroy(source->bus);
     watches_close(&source->watches);
     picture_destroy(source->picture);
     scan_free(&source->scan);
     batch_free(&source->batch);
     if (source->wake >= 0)
         close(source->wake);
-    pthread_cond_destroy(&source->changed);
+    pthread_mutex_destroy(&source->picture_lock);
     pthread_mutex_destroy(&source->lock);
     free(source);
 }
@@ -441,7 +327,7 @@ struct source *source_start(const struct source_options *options, struct message
     source->scan = (struct scan){.why = &source->why, .enter = on_enter, .put = on_put, .take = on_take, .user = source};
     memcpy(source->scan.dirs, options->dirs, sizeof options->dirs);
     pthread_mutex_init(&source->lock, NULL);
-    pthread_cond_init(&source->changed, NULL);
+    pthread_mutex_init(&source->picture_lock, NULL);
     if (start(source))
         return source;
     *why = source->why;
@@ -451,24 +337,21 @@ struct source *source_start(const struct source_options *options, struct message
 
 void source_get_status(struct source *source, struct source_status *status)
 {
-    aether_buffer_stats stats = {0};
+    aether_bus_stats stats = {0};
     pthread_mutex_lock(&source->lock);
     *status = source->status;
-    aether_status answer = aether_buffer_get_stats(source->live, &stats);
     pthread_mutex_unlock(&source->lock);
-    if (answer != AETHER_OK)
+    if (aether_bus_get_stats(source->bus, &stats) != AETHER_OK)
         return;
     status->newest = stats.newest;
-    status->retained = stats.retained_bytes;
-    status->in_use = stats.in_use_bytes;
+    status->in_use = stats.feed_bytes;
+    status->snapshots = stats.snapshots_made;
+    status->followed = stats.snapshots_made + stats.snapshots_shared;
 }
 
-void source_close_door(struct source *source)
+aether_bus *source_bus(struct source *source)
 {
-    pthread_mutex_lock(&source->lock);
-    source->door_closed = true;
-    pthread_cond_broadcast(&source->changed);
-    pthread_mutex_unlock(&source->lock);
+    return source->bus;
 }
 
 void source_stop(struct source *source)

@@ -22,6 +22,7 @@ struct differences {
     /* While they are found. */
     const char *watcher;
     const char *const *dirs;
+    bool follows[ROOTS]; /* what the watcher does */
 };
 
 static void free_differences(struct differences *differences)
@@ -54,9 +55,9 @@ static void describe(struct text *line, const struct node *node)
 static void add_difference(const struct node *seen, const struct node *there, void *user)
 {
     struct differences *differences = user;
-    if (differences->count == LINES_KEPT)
-        return;
     const struct node *either = seen ? seen : there;
+    if (differences->count == LINES_KEPT || !differences->follows[either->root])
+        return;
     struct text path = {0};
     struct text line = {0};
     picture_path(either, &path);
@@ -132,6 +133,8 @@ static bool compare_at(const struct verdict_options *options, uint64_t mark, str
         struct watcher_view view;
         watchers_view(options->watchers, i, &view);
         found->watcher = view.name;
+        for (int root = 0; root < ROOTS; root++)
+            found->follows[root] = watchers_follows(options->watchers, i, root);
         picture_compare(watchers_picture(options->watchers, i), disk, add_difference, found);
     }
     watchers_release(options->watchers, mark);

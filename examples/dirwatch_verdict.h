@@ -1,6 +1,6 @@
 /*
  * The comparison at the end. A sentinel file is created in the scratch tree: when inotify reports it, the source knows all
- * that happened before, and appends a mark; watchers stop at the mark. Then the disk is scanned anew, and every watcher's
+ * that happened before, and publishes a mark; watchers stop at the mark. Then the disk is scanned anew, and every watcher's
  * picture has to equal that.
  *
  * Others may change the watched directory meanwhile. So a difference is looked at again, some times, after everybody has

@@ -17,22 +17,27 @@ struct watcher {
     int64_t visit_ns;                /* const: stays so long and goes; 0: stays */
     int64_t nap_ns;                  /* const: naps so long at a time; 0: never */
     int64_t stuck_ns;                /* const: does not read for so long once it is live; 0: reads */
+    const char *pattern;             /* const: what it follows */
+    const char *label;               /* const: by which it is expelled, or NULL */
     pthread_t thread;
 
     /* The watcher's thread alone; main() may read `picture` while the watcher waits at a mark. */
     struct picture *picture;   /* of the newest complete snapshot and the changes since; NULL: none yet */
     struct picture *incoming;  /* of the snapshot that is being read, else NULL */
     uint64_t snapshot_entries; /* read of that one */
-    aether_position watermark; /* of the newest snapshot: what it includes of the live buffer */
-    uint64_t expected;         /* the index that has to come next; 0: the first live one */
+    uint64_t snapshot_mark;    /* the newest mark in there, 0: none */
+    aether_position position;  /* of the newest event, or of the snapshot */
+    aether_position resume;    /* where to go on; {0, 0}: with a snapshot */
     bool live;                 /* past the end of the snapshot */
+    bool was_stuck;
     int64_t next_nap;
-    aether_cursor *reading; /* the one it reads from */
+    aether_subscription *reading;      /* the one it reads from */
+    aether_subscription_stats counted; /* of that, what the view has already */
 
     /* Guarded by the lock. */
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    aether_cursor *cursor; /* open while it is here, for whoever cancels it */
+    aether_subscription *subscription; /* open while it is here, for whoever cancels it */
     bool hurry;
     bool stop;
     uint64_t at_mark;  /* the one where it waits, 0: none */
@@ -108,88 +113,83 @@ static void wait_at(struct watcher *watcher, uint64_t mark)
     pthread_mutex_unlock(&watcher->lock);
 }
 
-/*
- * A watcher that hangs. It has a limit, so it costs the source no more memory than that: it is lapped, learns how much it
- * missed, and asks for a new snapshot.
- */
-static bool get_stuck(struct watcher *watcher)
+/* A watcher that hangs. It has a limit, so it costs the source no more memory than that: it is lapped, and gets a new
+ * snapshot. */
+static void get_stuck(struct watcher *watcher)
 {
-    aether_status status = aether_cursor_set_limit(watcher->reading, AETHER_LAP, SOURCE_LEAST_LIMIT);
-    if (status != AETHER_OK)
-        return broken(watcher, "%s", aether_error());
-    rest(watcher, watcher->stuck_ns, "stuck");
-    return true;
+    if (watcher->stuck_ns != 0 && !watcher->was_stuck)
+        rest(watcher, watcher->stuck_ns, "stuck");
+    watcher->was_stuck = true;
 }
 
-static void count_lap(struct watcher *watcher, aether_cursor *cursor)
+/* What the subscription says of itself, since it was asked last. */
+static void count_stay(struct watcher *watcher)
 {
-    aether_cursor_stats stats;
-    if (aether_cursor_get_stats(cursor, &stats) != AETHER_OK)
+    aether_subscription_stats stats, before = watcher->counted;
+    if (aether_subscription_get_stats(watcher->reading, &stats) != AETHER_OK)
         return;
+    watcher->counted = stats;
     pthread_mutex_lock(&watcher->lock);
-    watcher->view.laps++;
-    watcher->view.missed += stats.missed_items;
+    watcher->view.laps += stats.lags - before.lags;
+    watcher->view.missed += stats.lagged - before.lagged;
+    watcher->view.skipped += stats.below_watermark - before.below_watermark;
     pthread_mutex_unlock(&watcher->lock);
 }
 
 /* --------------------------------------------------------------------------------------------------------- the snapshot */
 
+static void begin_snapshot(struct watcher *watcher)
+{
+    picture_destroy(watcher->incoming);
+    watcher->incoming = picture_create();
+    watcher->snapshot_entries = watcher->snapshot_mark = 0;
+    watcher->live = false;
+    pthread_mutex_lock(&watcher->lock);
+    watcher->view.state = watcher->view.resets > 0 ? "snapshot after overflow" : "snapshot";
+    watcher->view.live = false;
+    pthread_mutex_unlock(&watcher->lock);
+}
+
 /* The whole snapshot was read: only now does it take the place of the picture before. */
-static bool finish_snapshot(struct watcher *watcher, const struct record *record)
+static void finish_snapshot(struct watcher *watcher, const aether_event *event)
 {
     picture_destroy(watcher->picture);
     watcher->picture = watcher->incoming;
     watcher->incoming = NULL;
-    watcher->watermark = record->end.watermark;
+    watcher->position = (aether_position){event->epoch, event->index};
     watcher->live = true;
-    watcher->expected = 0;
     pthread_mutex_lock(&watcher->lock);
     watcher->view.snapshots++;
     watcher->view.entries = watcher->snapshot_entries;
-    watcher->view.position = watcher->watermark;
+    watcher->view.position = watcher->position;
     watcher->view.state = "live";
     watcher->view.live = true;
     pthread_mutex_unlock(&watcher->lock);
-    wait_at(watcher, record->end.mark);
-    return true;
+    wait_at(watcher, watcher->snapshot_mark);
+    get_stuck(watcher);
 }
 
-static bool take_snapshot_item(struct watcher *watcher, const aether_item *item)
+static bool take_snapshot_event(struct watcher *watcher, const aether_event *event)
 {
-    const struct record *record = item->data;
-    if (item->index != watcher->expected)
-        return broken(watcher, "the snapshot's item %" PRIu64 " came where %" PRIu64 " had to", item->index,
-                      watcher->expected);
-    watcher->expected++;
-    if ((record->kind == RECORD_BEGIN) != (item->index == 1))
-        return broken(watcher, "the snapshot's item %" PRIu64 " is of kind %d", item->index, record->kind);
-    switch (record->kind) {
-    case RECORD_BEGIN:
-        watcher->incoming = picture_create();
-        watcher->snapshot_entries = 0;
-        pthread_mutex_lock(&watcher->lock);
-        watcher->view.state = record->resets > 0 ? "snapshot after overflow" : "snapshot";
-        pthread_mutex_unlock(&watcher->lock);
+    const struct record *record = (const struct record *)(const void *)event->data.data;
+    if (!watcher->incoming)
+        return broken(watcher, "an event of a snapshot that has not begun");
+    if (record->kind == RECORD_MARK) {
+        watcher->snapshot_mark = record->mark;
         return true;
-    case RECORD_PUT:
-        watcher->snapshot_entries++;
-        return picture_put(watcher->incoming, record->root, record->path, &record->facts) ||
-               broken(watcher, "the snapshot's item %" PRIu64 " is a repeat, or out of place", item->index);
-    case RECORD_END:
-        return finish_snapshot(watcher, record);
-    default:
-        return broken(watcher, "the snapshot's item %" PRIu64 " is of kind %d", item->index, record->kind);
     }
+    watcher->snapshot_entries++;
+    return (record->kind == RECORD_PUT && picture_put(watcher->incoming, record->root, record->path, &record->facts)) ||
+           broken(watcher, "the snapshot's event %" PRIu64 " is a repeat, or out of place", watcher->snapshot_entries);
 }
 
 /* ------------------------------------------------------------------------------------------------------ the live stream */
 
-static void show_change(struct watcher *watcher, const aether_item *item)
+static void show_change(struct watcher *watcher, const struct record *record)
 {
-    const struct record *record = item->data;
     pthread_mutex_lock(&watcher->lock);
     watcher->view.changes++;
-    watcher->view.position.index = item->index;
+    watcher->view.position = watcher->position;
     if (record->kind != RECORD_MARK) {
         watcher->view.latest_root = record->root;
         snprintf(watcher->view.latest, sizeof watcher->view.latest, "%c%s", record->kind == RECORD_PUT ? '+' : '-',
@@ -198,53 +198,59 @@ static void show_change(struct watcher *watcher, const aether_item *item)
     pthread_mutex_unlock(&watcher->lock);
 }
 
-static bool apply(struct watcher *watcher, const aether_item *item)
+static bool apply(struct watcher *watcher, const struct record *record)
 {
-    const struct record *record = item->data;
-    bool changes;
     switch (record->kind) {
     case RECORD_PUT:
-        changes = picture_put(watcher->picture, record->root, record->path, &record->facts);
-        break;
+        return picture_put(watcher->picture, record->root, record->path, &record->facts);
     case RECORD_TAKE:
-        changes = picture_take(watcher->picture, record->root, record->path);
-        break;
-    case RECORD_MARK:
-        changes = true;
-        break;
+        return picture_take(watcher->picture, record->root, record->path);
     default:
-        return broken(watcher, "item %" PRIu64 " is of kind %d", item->index, record->kind);
+        return record->kind == RECORD_MARK;
     }
-    if (!changes)
-        return broken(watcher, "item %" PRIu64 " changes nothing: something is missing, or came twice", item->index);
-    show_change(watcher, item);
-    if (record->kind == RECORD_MARK)
+}
+
+/* Whether this index may come behind the one before: events of a batch have the same one. */
+static bool may_follow(const struct watcher *watcher, uint64_t index)
+{
+    uint64_t before = watcher->position.index;
+    bool follows_all = strcmp(watcher->pattern, RECORD_PATTERN_ALL) == 0;
+    return follows_all ? index == before || index == before + 1 : index >= before;
+}
+
+static bool take_live_event(struct watcher *watcher, const aether_event *event)
+{
+    const struct record *record = (const struct record *)(const void *)event->data.data;
+    if (!watcher->live || event->epoch != watcher->position.epoch)
+        return broken(watcher, "event %" PRIu64 " is of another history than the picture", event->index);
+    if (!may_follow(watcher, event->index))
+        return broken(watcher, "event %" PRIu64 " came behind %" PRIu64, event->index, watcher->position.index);
+    if (!apply(watcher, record))
+        return broken(watcher, "event %" PRIu64 " changes nothing: something is missing, or came twice", event->index);
+    watcher->position.index = event->index;
+    show_change(watcher, record);
+    if (record->kind == RECORD_MARK) {
+        count_stay(watcher);
         wait_at(watcher, record->mark);
+    }
     return true;
 }
 
-/*
- * The seam. The cursor came into the live buffer at a place that was taken before the snapshot was made, so the first index
- * cannot be above the one after the watermark; what is at or below the watermark is in the snapshot.
- */
-static bool take_live_item(struct watcher *watcher, const aether_item *item, uint64_t epoch)
+static bool take_event(struct watcher *watcher, const aether_event *event)
 {
-    if (epoch != watcher->watermark.epoch)
-        return broken(watcher, "item %" PRIu64 " is of another history than the snapshot", item->index);
-    bool first = watcher->expected == 0;
-    uint64_t after = watcher->watermark.index + 1;
-    if (first ? item->index > after : item->index != watcher->expected)
-        return broken(watcher, "item %" PRIu64 " came where %" PRIu64 " had to", item->index,
-                      first ? after : watcher->expected);
-    watcher->expected = item->index + 1;
-    if (first && watcher->stuck_ns != 0 && !get_stuck(watcher))
-        return false;
-    if (item->index > watcher->watermark.index)
-        return apply(watcher, item);
-    pthread_mutex_lock(&watcher->lock);
-    watcher->view.skipped++;
-    pthread_mutex_unlock(&watcher->lock);
-    return true;
+    switch (event->kind) {
+    case AETHER_EVENT_SNAPSHOT_FOLLOWS: /* it could not resume, or was lapped */
+        count_stay(watcher);
+        begin_snapshot(watcher);
+        return true;
+    case AETHER_EVENT_SNAPSHOT:
+        return take_snapshot_event(watcher, event);
+    case AETHER_EVENT_SNAPSHOT_END:
+        finish_snapshot(watcher, event);
+        return true;
+    default:
+        return take_live_event(watcher, event);
+    }
 }
 
 /* ----------------------------------------------------------------------------------------------------------- following */
@@ -257,73 +263,104 @@ static void nap_if_due(struct watcher *watcher)
     watcher->next_nap = now_ns() + watcher->options.step_ns;
 }
 
+/* True between two batches: the picture is that of the position, where one may go on later. */
+static bool is_between_batches(const struct watcher *watcher, const aether_subscription *subscription)
+{
+    return watcher->live && aether_subscription_position(subscription).index == watcher->position.index;
+}
+
 /* Reads until the visit is over (AETHER_TIMEOUT), somebody cancels, the stream ends, or it is broken (AETHER_INVALID). */
-static aether_status read_items(struct watcher *watcher, aether_cursor *cursor)
+static aether_status read_events(struct watcher *watcher, aether_subscription *subscription)
 {
     int64_t leaves = watcher->visit_ns > 0 ? now_ns() + watcher->visit_ns : AETHER_FOREVER;
-    watcher->live = false;
-    watcher->expected = 1;
-    watcher->reading = cursor;
     for (;;) {
         nap_if_due(watcher);
         int64_t left = leaves == AETHER_FOREVER ? AETHER_FOREVER : leaves - now_ns();
-        if (left <= 0 && !must_hurry(watcher))
+        if (left <= 0 && !must_hurry(watcher) && is_between_batches(watcher, subscription))
             return AETHER_TIMEOUT;
-        if (left <= 0)
+        if (left <= 0 && must_hurry(watcher))
             left = leaves = AETHER_FOREVER;
 
-        aether_item item;
-        aether_status status = aether_cursor_next(cursor, &item, left);
+        aether_event event;
+        aether_status status = aether_next(subscription, &event, left > 0 ? left : AETHER_MILLISECONDS(1));
         if (status == AETHER_TIMEOUT)
             continue;
-        if (status == AETHER_LAGGED)
-            count_lap(watcher, cursor);
         if (status != AETHER_OK)
             return status;
-        bool good = watcher->live ? take_live_item(watcher, &item, aether_cursor_position(cursor).epoch)
-                                  : take_snapshot_item(watcher, &item);
-        if (!good)
+        if (!take_event(watcher, &event))
             return AETHER_INVALID;
     }
 }
 
-/* From now on main() may cancel the cursor. False: the watcher was stopped already. */
-static bool show_cursor(struct watcher *watcher, aether_cursor *cursor)
+/* From now on main() may cancel the subscription. False: the watcher was stopped already. */
+static bool show_subscription(struct watcher *watcher, aether_subscription *subscription)
 {
     pthread_mutex_lock(&watcher->lock);
     bool stop = watcher->stop;
-    watcher->cursor = stop ? NULL : cursor;
+    watcher->subscription = stop ? NULL : subscription;
     pthread_mutex_unlock(&watcher->lock);
     return !stop;
 }
 
-static void hide_cursor(struct watcher *watcher)
+static void hide_subscription(struct watcher *watcher)
 {
     pthread_mutex_lock(&watcher->lock);
-    watcher->cursor = NULL;
+    watcher->subscription = NULL;
     pthread_mutex_unlock(&watcher->lock);
 }
 
-/* One stay: a snapshot, and what follows. */
-static aether_status stay(struct watcher *watcher)
+/* A snapshot and what follows, or what follows alone where it resumes. */
+static aether_subscription *subscribe(struct watcher *watcher)
 {
+    bool resumes = watcher->resume.epoch != 0;
+    aether_subscribe_options options = {.begin = resumes ? AETHER_BEGIN_RESUME : AETHER_BEGIN_SNAPSHOT,
+                                        .position = watcher->resume,
+                                        .limit_bytes = watcher->stuck_ns != 0 ? SOURCE_LEAST_LIMIT : 0,
+                                        .label = watcher->label};
     pthread_mutex_lock(&watcher->lock);
     watcher->view.state = "asking";
-    watcher->view.live = false;
+    watcher->view.live = resumes;
     pthread_mutex_unlock(&watcher->lock);
-    aether_cursor *cursor;
-    aether_status status = source_follow(watcher->options.source, &cursor);
-    if (status != AETHER_OK)
-        return status;
-    status = AETHER_CANCELLED;
-    if (show_cursor(watcher, cursor)) {
-        status = read_items(watcher, cursor);
-        hide_cursor(watcher);
+    watcher->live = resumes;
+    if (!resumes)
+        begin_snapshot(watcher);
+    return aether_subscribe(source_bus(watcher->options.source), watcher->pattern, &options);
+}
+
+/* One stay. */
+static aether_status stay(struct watcher *watcher)
+{
+    aether_subscription *subscription = subscribe(watcher);
+    if (!subscription)
+        return aether_error_status();
+    aether_status status = AETHER_CANCELLED;
+    bool resumes = watcher->resume.epoch != 0;
+    watcher->resume = (aether_position){0, 0};
+    watcher->reading = subscription;
+    watcher->counted = (aether_subscription_stats){0};
+    if (show_subscription(watcher, subscription)) {
+        uint64_t snapshots = watcher->view.snapshots;
+        status = read_events(watcher, subscription);
+        hide_subscription(watcher);
+        pthread_mutex_lock(&watcher->lock);
+        watcher->view.resumed += resumes && watcher->view.snapshots == snapshots;
+        pthread_mutex_unlock(&watcher->lock);
     }
-    aether_cursor_close(cursor);
+    if (status == AETHER_TIMEOUT)
+        watcher->resume = watcher->position;
+    count_stay(watcher);
+    aether_subscription_close(subscription);
     picture_destroy(watcher->incoming); /* of a snapshot that was not read to its end */
     watcher->incoming = NULL;
     return status;
+}
+
+static void count_end(struct watcher *watcher, aether_status status)
+{
+    pthread_mutex_lock(&watcher->lock);
+    watcher->view.resets += status == AETHER_RESET;
+    watcher->view.expelled += status == AETHER_ACCESS_CHANGED;
+    pthread_mutex_unlock(&watcher->lock);
 }
 
 static void *watch(void *argument)
@@ -336,17 +373,13 @@ static void *watch(void *argument)
         case AETHER_TIMEOUT:
             rest(watcher, watcher->visit_ns / 2, "away");
             break;
-        case AETHER_RESET: /* the picture is kept until the new snapshot is complete */
-            pthread_mutex_lock(&watcher->lock);
-            watcher->view.resets++;
-            pthread_mutex_unlock(&watcher->lock);
-            break;
-        case AETHER_LAGGED: /* likewise */
+        case AETHER_RESET:          /* the picture is kept until the new snapshot is complete */
+        case AETHER_ACCESS_CHANGED: /* likewise */
+            count_end(watcher, status);
             break;
         case AETHER_CANCELLED: /* the end of the run */
-        case AETHER_CLOSED:
-        case AETHER_FAILED: /* the source says why */
-            set_state(watcher, status == AETHER_FAILED ? "failed" : "done");
+        case AETHER_SHUT_DOWN: /* the source says why */
+            set_state(watcher, status == AETHER_SHUT_DOWN ? "failed" : "done");
             return NULL;
         default:
             if (!watcher->view.broken) /* else it said why; nobody but this thread sets it */
@@ -358,21 +391,26 @@ static void *watch(void *argument)
 
 /* ------------------------------------------------------------------------------------------------------------- all */
 
-/* Every seven watchers are alike. */
+#define EXPELLED_LABEL "expelled"
+
+/* Every eight watchers are alike. */
 static void assign(struct watcher *watcher, size_t number)
 {
-    static const char *const roles[] = {"early", "early", "late", "late", "sleepy", "visitor", "stuck"};
-    size_t role = number % 7;
+    static const char *const roles[] = {"early", "scratch", "late", "late", "sleepy", "visitor", "stuck", "expelled"};
+    size_t role = number % 8;
     int64_t step_ns = watcher->options.step_ns;
     snprintf(watcher->view.name, sizeof watcher->view.name, "%s-%zu", roles[role], number + 1);
+    watcher->pattern = role == 1 ? record_patterns[ROOT_SCRATCH] : RECORD_PATTERN_ALL;
     if (role == 2 || role == 3) /* these two come together, and share a snapshot */
-        watcher->begins_ns = step_ns * (int64_t)(number / 7 + 1);
+        watcher->begins_ns = step_ns * (int64_t)(number / 8 + 1);
     if (role == 4)
         watcher->nap_ns = step_ns * 3 / 4;
     if (role == 5)
         watcher->visit_ns = step_ns;
     if (role == 6)
         watcher->stuck_ns = step_ns * 2;
+    if (role == 7)
+        watcher->label = EXPELLED_LABEL;
 }
 
 static int start(struct watcher *watcher)
@@ -399,7 +437,6 @@ struct watchers *watchers_start(const struct watchers_options *options, struct m
         int error = start(watcher);
         if (error) {
             refuse(why, "no thread for watcher %zu: %s", watchers->count + 1, strerror(error));
-            source_close_door(options->source);
             watchers_stop(watchers);
             return NULL;
         }
@@ -446,6 +483,11 @@ const struct picture *watchers_picture(struct watchers *watchers, size_t number)
     return watchers->all[number].picture;
 }
 
+bool watchers_follows(const struct watchers *watchers, size_t number, int root)
+{
+    return aether_pattern_covers(watchers->all[number].pattern, record_patterns[root]);
+}
+
 void watchers_release(struct watchers *watchers, uint64_t mark)
 {
     for (struct watcher *watcher = watchers->all; watcher < watchers->all + watchers->count; watcher++) {
@@ -456,6 +498,13 @@ void watchers_release(struct watchers *watchers, uint64_t mark)
     }
 }
 
+void watchers_expel(struct watchers *watchers)
+{
+    aether_bus *bus = source_bus(watchers->all->options.source);
+    aether_status status = aether_bus_close_label(bus, EXPELLED_LABEL, AETHER_ACCESS_CHANGED);
+    (void)status; /* the source has failed: it says why */
+}
+
 void watchers_stop(struct watchers *watchers)
 {
     if (!watchers)
@@ -463,8 +512,8 @@ void watchers_stop(struct watchers *watchers)
     for (struct watcher *watcher = watchers->all; watcher < watchers->all + watchers->count; watcher++) {
         pthread_mutex_lock(&watcher->lock);
         watcher->stop = true;
-        if (watcher->cursor)
-            aether_cursor_cancel(watcher->cursor); /* its thread may be asleep in there, for ever */
+        if (watcher->subscription)
+            aether_subscription_cancel(watcher->subscription); /* its thread may be asleep in there, for ever */
         pthread_cond_signal(&watcher->changed);
         pthread_mutex_unlock(&watcher->lock);
     }

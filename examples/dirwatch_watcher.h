@@ -1,11 +1,12 @@
 /*
- * Watchers: each a thread with a cursor, which makes a picture of nothing but the items it reads. Some are there from the
- * start, some come late, one naps now and then and falls behind, one comes and goes, one gets stuck, is lapped, and asks for
- * a new snapshot.
+ * Watchers: each a thread with a subscription, which makes a picture of nothing but the events it gets. Some are there from
+ * the start, some come late, one follows the scratch tree alone, one naps now and then and falls behind, one comes and goes
+ * and resumes where it left off, one gets stuck, is lapped, and gets a new snapshot, one is expelled now and then and starts
+ * again.
  *
- * Each checks what it reads: the indexes of a snapshot are 1, 2, 3 ...; the first live index is at or below the one after
- * the watermark, and each later one follows the one before; all are of the epoch that the snapshot names; and each item
- * changes something. What is wrong there is said in the view, and the watcher leaves.
+ * Each checks what it gets: snapshot and live events come where they may; a live index is above the snapshot's, and never
+ * falls; where everything is followed it is the same as the one before, or the next one; all are of one epoch; and each
+ * event changes something. What is wrong there is said in the view, and the watcher leaves.
  */
 #ifndef DIRWATCH_WATCHER_H
 #define DIRWATCH_WATCHER_H
@@ -22,12 +23,14 @@ struct watcher_view {
     bool live;          /* past its snapshot */
     uint64_t snapshots; /* read to their ends */
     uint64_t entries;   /* in the newest of them */
-    uint64_t changes;   /* live items applied */
-    uint64_t skipped;   /* live items that the snapshot had already */
+    uint64_t changes;   /* live events applied */
+    uint64_t skipped;   /* live events that the snapshot had already */
     uint64_t resets;
     uint64_t laps;            /* how often it was lapped */
     uint64_t missed;          /* changes that it missed by that, before it got a new snapshot */
-    aether_position position; /* in the live buffer */
+    uint64_t resumed;         /* how often it went on where it had left off */
+    uint64_t expelled;        /* how often it was closed by its label */
+    aether_position position; /* on the bus */
     uint8_t latest_root;
     char latest[160]; /* the latest change: '+' or '-', and the path, as far as it fits; "" before the first */
     bool broken;
@@ -53,9 +56,14 @@ void watchers_hurry(struct watchers *watchers);
 /* A watcher stops at a mark until it is released. True when all have come to this one: their pictures may be read then. */
 bool watchers_are_at(struct watchers *watchers, uint64_t mark);
 const struct picture *watchers_picture(struct watchers *watchers, size_t number);
+/* Whether the watcher follows this tree. */
+bool watchers_follows(const struct watchers *watchers, size_t number, int root);
 void watchers_release(struct watchers *watchers, uint64_t mark);
 
-/* After source_close_door(): cancels, joins, frees. NULL does nothing. */
+/* Closes the subscriptions of those that can be expelled. */
+void watchers_expel(struct watchers *watchers);
+
+/* Cancels, joins, frees. NULL does nothing. */
 void watchers_stop(struct watchers *watchers);
 
 #endif

@@ -85,9 +85,9 @@ typedef struct aether_buffer_options {
     uint64_t epoch;                    /* the identity of this history; 0: a random one */
     uint64_t newest_index;             /* the index before the first item; 0: items are numbered from 1 */
     uint32_t segment_bytes;            /* the largest segment, 1 KiB to 16 MiB, a power of two; 0: 64 KiB */
-    uint32_t first_segment_bytes;      /* the first one, 1 KiB to segment_bytes, a power of two; 0: 1 KiB. A busy buffer's
-                                          segments double up to the largest; a quiet one's stay small */
-    int32_t cached_segments;           /* recycled segments kept for the writer at the most; 0: 4; below 0: none */
+    uint32_t first_segment_bytes; /* the first one, 512 bytes to segment_bytes, a power of two; 0: 1 KiB. A busy buffer's
+                                     segments double up to the largest; a quiet one's stay small */
+    int32_t cached_segments;      /* recycled segments kept for the writer at the most; 0: 4; below 0: none */
     int32_t spins;  /* how long a reader looks again before it sleeps, at the most, in pauses of the processor (about 20 ns);
                        each reader learns how long pays for itself. 0: 1000, about what a sleep costs; below 0: never */
     int32_t yields; /* how often it then gives its processor away and looks; 0: once; below 0: never */

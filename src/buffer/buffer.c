@@ -13,6 +13,7 @@
 
 enum {
     SEGMENT_LEAST = 1024,
+    FIRST_LEAST = 512,
     SEGMENT_MOST = 16 * 1024 * 1024,
     SEGMENT_USUAL = 64 * 1024,
     SPARES_USUAL = 4,
@@ -28,9 +29,9 @@ static int32_t or_usual(int32_t value, int32_t usual)
     return value == 0 ? usual : value < 0 ? 0 : value;
 }
 
-static bool is_segment_size(uint32_t size, uint32_t most)
+static bool is_segment_size(uint32_t size, uint32_t least, uint32_t most)
 {
-    return size >= SEGMENT_LEAST && size <= most && (size & (size - 1)) == 0;
+    return size >= least && size <= most && (size & (size - 1)) == 0;
 }
 
 /* Fills in the defaults and says what cannot be. */
@@ -38,14 +39,14 @@ static aether_status complete(aether_buffer_options *options)
 {
     if (options->segment_bytes == 0)
         options->segment_bytes = SEGMENT_USUAL;
-    if (!is_segment_size(options->segment_bytes, SEGMENT_MOST))
+    if (!is_segment_size(options->segment_bytes, SEGMENT_LEAST, SEGMENT_MOST))
         return ae_fail(AETHER_INVALID, "aether_buffer_create: segment_bytes %u is no power of two from %d to %d",
                        options->segment_bytes, SEGMENT_LEAST, SEGMENT_MOST);
     if (options->first_segment_bytes == 0)
         options->first_segment_bytes = SEGMENT_LEAST;
-    if (!is_segment_size(options->first_segment_bytes, options->segment_bytes))
+    if (!is_segment_size(options->first_segment_bytes, FIRST_LEAST, options->segment_bytes))
         return ae_fail(AETHER_INVALID, "aether_buffer_create: first_segment_bytes %u is no power of two from %d to %u",
-                       options->first_segment_bytes, SEGMENT_LEAST, options->segment_bytes);
+                       options->first_segment_bytes, FIRST_LEAST, options->segment_bytes);
     if (options->allocator != NULL && (options->allocator->alloc == NULL || options->allocator->free == NULL))
         return ae_fail(AETHER_INVALID, "aether_buffer_create: the allocator lacks alloc or free");
     if (options->epoch == 0)

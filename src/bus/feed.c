@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "bus/snapshot.h"
 
+enum { FIRST_SEGMENT = 512 }; /* most patterns are quiet; a busy one's segments double soon */
+
 /* -------------------------------------------------------------------------------------------------------- lingering */
 
 static void stop_lingering(struct ae_feed *feed)
@@ -58,6 +60,7 @@ static aether_buffer *make_buffer(struct ae_domain *domain, uint64_t epoch, uint
                                      .epoch = epoch,
                                      .newest_index = newest_index,
                                      .segment_bytes = domain->segment_bytes,
+                                     .first_segment_bytes = FIRST_SEGMENT,
                                      .retain_bytes = domain->segment_bytes,
                                      .spins = domain->spins};
     aether_buffer *buffer = aether_buffer_create(&options);

@@ -53,13 +53,13 @@ static bool passes(const aether_subscription *subscription, const aether_event *
     if (subscription->is_wide &&
         !ae_pattern_matches(ae_subscription_pattern(subscription), full_subject(subscription, event)))
         return false;
-    return subscription->filter == NULL || ae_filter_passes(subscription->filter, event);
+    return ae_filter_of(subscription) == NULL || ae_filter_passes(ae_filter_of(subscription), event);
 }
 
 static aether_status conflate(aether_subscription *subscription, const aether_event *event)
 {
     bool replaced;
-    aether_status status = ae_conflation_put(subscription->conflation, event, &replaced);
+    aether_status status = ae_conflation_put(ae_conflation_of(subscription), event, &replaced);
     if (status == AETHER_OK)
         subscription->conflated += replaced;
     return status == AETHER_OK ? AGAIN : status;
@@ -89,7 +89,7 @@ static inline aether_status judge(aether_subscription *subscription, aether_even
         subscription->filtered++;
         return AGAIN;
     }
-    if (subscription->conflation != NULL)
+    if (ae_conflation_of(subscription) != NULL)
         return conflate(subscription, event);
     subscription->delivered++;
     return AETHER_OK;
@@ -133,7 +133,7 @@ static inline aether_status take_event(aether_subscription *subscription, aether
 
 static bool has_conflated(const aether_subscription *subscription)
 {
-    return subscription->conflation != NULL && ae_conflation_count(subscription->conflation) != 0;
+    return ae_conflation_of(subscription) != NULL && ae_conflation_count(ae_conflation_of(subscription)) != 0;
 }
 
 /* What was published before the end has been read. */
@@ -220,8 +220,8 @@ static aether_status be_lagged(aether_subscription *subscription)
     aether_status reason = ae_subscription_reason(subscription);
     if (reason != AETHER_OK)
         return be_told(subscription, reason); /* no new snapshot for it, and nothing without one */
-    if (subscription->conflation != NULL)
-        subscription->lagged += ae_conflation_clear(subscription->conflation);
+    if (ae_conflation_of(subscription) != NULL)
+        subscription->lagged += ae_conflation_clear(ae_conflation_of(subscription));
     return begin_again(subscription);
 }
 
@@ -243,15 +243,15 @@ static aether_status owe(aether_subscription *subscription, aether_event *event)
 /* A mark that the bus has gone on to `newest`, if it is time for one; else *wait_ns is shortened to when it may be. */
 static bool make_progress(aether_subscription *subscription, aether_event *event, aether_position newest, int64_t *wait_ns)
 {
-    int64_t now = ae_clock.now(), since = now - subscription->progressed_at;
-    if (newest.epoch == subscription->epoch && newest.index > subscription->passed && since >= subscription->progress_ns) {
-        subscription->progressed_at = now;
+    struct ae_extra *extra = subscription->extra;
+    int64_t now = ae_clock.now(), since = now - extra->progressed_at;
+    if (newest.epoch == subscription->epoch && newest.index > subscription->passed && since >= extra->progress_ns) {
+        extra->progressed_at = now;
         subscription->passed = newest.index;
         make_mark(subscription, event, AETHER_EVENT_PROGRESS, newest.index);
         return true;
     }
-    int64_t rest =
-        since >= 0 && since < subscription->progress_ns ? subscription->progress_ns - since : subscription->progress_ns;
+    int64_t rest = since >= 0 && since < extra->progress_ns ? extra->progress_ns - since : extra->progress_ns;
     if (rest < *wait_ns)
         *wait_ns = rest;
     return false;
@@ -288,7 +288,7 @@ static aether_status await_item(aether_subscription *subscription, aether_event 
 {
     int64_t wait_ns = wait->timeout_ns, now = 0;
     aether_position newest = {0, 0};
-    if (subscription->progress_ns != 0 && !subscription->in_snapshot)
+    if (subscription->extra != NULL && subscription->extra->progress_ns != 0 && !subscription->in_snapshot)
         newest = ae_domain_newest(subscription->domain); /* before the look: all up to it stands in the feed */
     aether_status status = aether_cursor_next(subscription->cursor, item, AETHER_NO_WAIT);
     if (status != AETHER_EMPTY)
@@ -322,14 +322,14 @@ static inline bool begin_item(aether_subscription *subscription, const aether_it
         ae_cursor_items(subscription->cursor) > subscription->end_items)
         return false;
     subscription->at = item->data;
-    subscription->left = item->events;
+    subscription->left = (uint32_t)item->events;
     return true;
 }
 
 /* No more is to be read before what was conflated is handed out. */
 static bool conflates_no_more(const aether_subscription *subscription)
 {
-    return ae_conflation_is_full(subscription->conflation) ||
+    return ae_conflation_is_full(ae_conflation_of(subscription)) ||
            (ae_subscription_reason(subscription) != AETHER_OK && is_drained(subscription));
 }
 
@@ -350,7 +350,7 @@ static aether_status next_item(aether_subscription *subscription, aether_event *
             subscription->owes_lag = true;
         }
         if (status != AETHER_OK) {
-            ae_conflation_take(subscription->conflation, event);
+            ae_conflation_take(ae_conflation_of(subscription), event);
             subscription->delivered++;
             return AETHER_OK;
         }
@@ -460,7 +460,7 @@ static bool has_more_here(const aether_subscription *subscription)
 {
     if (subscription->left != 0)
         return true;
-    return subscription->conflation == NULL && !subscription->owes_limit && !subscription->owes_follows &&
+    return ae_conflation_of(subscription) == NULL && !subscription->owes_limit && !subscription->owes_follows &&
            ae_subscription_reason(subscription) == AETHER_OK && ae_cursor_has_more_here(subscription->cursor);
 }
 
@@ -483,7 +483,7 @@ aether_status aether_next_run_sized(aether_subscription *subscription, aether_ev
         give((aether_event *)(void *)(to + *count * size), size, &event);
         ++*count;
         bool is_mark = event.kind > AETHER_EVENT_SNAPSHOT;
-        if (*count == capacity || is_mark || subscription->conflation != NULL || !has_more_here(subscription))
+        if (*count == capacity || is_mark || ae_conflation_of(subscription) != NULL || !has_more_here(subscription))
             break;
         if (subscription->left == 0) {
             aether_item item;
@@ -509,7 +509,7 @@ aether_position aether_subscription_position(const aether_subscription *subscrip
         return (aether_position){0, 0};
     uint64_t index = subscription->passed;
     if (has_conflated(subscription))
-        index = ae_conflation_first_index(subscription->conflation) - 1;
+        index = ae_conflation_first_index(ae_conflation_of(subscription)) - 1;
     return (aether_position){subscription->epoch, index};
 }
 
@@ -586,7 +586,7 @@ static uint64_t count_pending(const aether_subscription *subscription, uint64_t 
     uint64_t rest = events > place ? events - place : 0; /* what came after the end is nobody's */
     if (subscription->has_crossed)
         rest += subscription->left;
-    return has_conflated(subscription) ? rest + ae_conflation_count(subscription->conflation) : rest;
+    return has_conflated(subscription) ? rest + ae_conflation_count(ae_conflation_of(subscription)) : rest;
 }
 
 aether_status aether_subscription_get_stats_sized(aether_subscription *subscription, aether_subscription_stats *stats,

@@ -176,14 +176,14 @@ static inline aether_status publish_one(struct ae_publish *publish, const struct
     return AETHER_OK;
 }
 
-static void add_to_feed(struct ae_publish *publish, struct ae_feed *feed, size_t size)
+static void add_to_feed(struct ae_publish *publish, struct ae_feed *feed, size_t size, size_t count)
 {
     if (feed->batch_events == 0) {
         feed->next_in_batch = publish->feeds;
         publish->feeds = feed;
     }
     feed->batch_bytes += size;
-    feed->batch_events++;
+    feed->batch_events += count;
 }
 
 static void forget_batch(struct ae_publish *publish)
@@ -193,19 +193,34 @@ static void forget_batch(struct ae_publish *publish)
     publish->feeds = NULL;
 }
 
+/* `count` events of one topic, which take `size` bytes. */
+static void add_events(struct ae_publish *publish, const struct aether_topic *topic, size_t size, size_t count,
+                       uint64_t *appended, uint64_t *unmatched)
+{
+    for (size_t i = 0; i < topic->count; i++)
+        add_to_feed(publish, topic->feeds[i], size, count);
+    *appended += topic->count * count;
+    *unmatched += topic->count == 0 ? count : 0;
+}
+
 /* Which feeds get how much. *unmatched: events that none does. */
 static aether_status add_up(struct ae_publish *publish, uint64_t *appended, uint64_t *unmatched)
 {
+    aether_status status = AETHER_OK;
+    if (publish->subjects == NULL) {
+        const struct aether_topic *topic = look_up(publish, 0, &status);
+        size_t size = 0;
+        for (size_t at = 0; topic != NULL && at < publish->count; at++)
+            size += ae_event_size(&publish->events[at], topic->size);
+        if (topic != NULL)
+            add_events(publish, topic, size, publish->count, appended, unmatched);
+        return status;
+    }
     for (size_t at = 0; at < publish->count; at++) {
-        aether_status status;
         const struct aether_topic *topic = look_up(publish, at, &status);
         if (topic == NULL)
             return status;
-        size_t size = ae_event_size(&publish->events[at], topic->size);
-        for (size_t i = 0; i < topic->count; i++)
-            add_to_feed(publish, topic->feeds[i], size);
-        *appended += topic->count;
-        *unmatched += topic->count == 0;
+        add_events(publish, topic, ae_event_size(&publish->events[at], topic->size), 1, appended, unmatched);
     }
     return AETHER_OK;
 }
@@ -499,7 +514,8 @@ static inline aether_status publish_now(struct ae_publish *publish)
 
 /* Copies of a program's events, complete. */
 struct copies {
-    aether_event *events; /* `own`, or from the allocator */
+    const aether_event *events; /* the program's own, `made`, or `own` */
+    aether_event *made;         /* from the allocator, or NULL */
     size_t count;
     uint64_t index, epoch; /* of all of them */
     aether_event own[EVENTS_ON_STACK];
@@ -507,13 +523,22 @@ struct copies {
 
 static void free_copies(struct copies *copies, const struct ae_domain *domain)
 {
-    if (copies->events != copies->own)
-        ae_free(&domain->allocator, copies->events, copies->count * sizeof *copies->events, _Alignof(aether_event));
+    if (copies->made != NULL)
+        ae_free(&domain->allocator, copies->made, copies->count * sizeof *copies->made, _Alignof(aether_event));
 }
 
-static aether_status copy_event(struct copies *copies, size_t at, const unsigned char *from, size_t size, const char *call)
+/* Whether they can be taken as they are. */
+static bool are_complete(const aether_event *events, size_t count)
 {
-    aether_event *event = &copies->events[at];
+    for (size_t i = 0; i < count; i++)
+        if (!ae_event_is_complete(&events[i]) || (events[i].index != events->index && events[i].index != 0))
+            return false;
+    return true;
+}
+
+static aether_status copy_event(struct copies *copies, aether_event *event, size_t at, const unsigned char *from,
+                                size_t size, const char *call)
+{
     *event = (aether_event){0};
     memcpy(event, from, size < sizeof *event ? size : sizeof *event);
     if (event->kind != AETHER_EVENT_LIVE && event->kind != AETHER_EVENT_SNAPSHOT)
@@ -529,23 +554,28 @@ static aether_status copy_event(struct copies *copies, size_t at, const unsigned
     return ae_event_complete(event, call);
 }
 
-/* `count` events whose own size is `size`; only `count` above EVENTS_ON_STACK needs memory. */
+/* `count` events whose own size is `size`; only `count` above EVENTS_ON_STACK needs memory, and only what is not complete.
+ */
 static aether_status copy_events(struct copies *copies, const struct ae_domain *domain, const aether_event *events,
                                  size_t count, size_t size, const char *call)
 {
-    copies->events = copies->own;
+    copies->made = NULL;
     copies->count = count;
-    copies->index = copies->epoch = 0;
-    if (count > EVENTS_ON_STACK)
-        copies->events = count <= SIZE_MAX / sizeof *events
-                             ? ae_alloc(&domain->allocator, count * sizeof *events, _Alignof(aether_event))
-                             : NULL;
-    if (copies->events == NULL)
+    copies->index = events->index;
+    copies->epoch = events->epoch;
+    copies->events = events;
+    if (size == sizeof *events && are_complete(events, count))
+        return AETHER_OK;
+    aether_event *to = copies->own;
+    if (count > EVENTS_ON_STACK && count <= SIZE_MAX / sizeof *events)
+        to = copies->made = ae_alloc(&domain->allocator, count * sizeof *events, _Alignof(aether_event));
+    if (to == NULL || (count > EVENTS_ON_STACK && copies->made == NULL))
         return ae_fail(AETHER_NO_MEMORY, "%s: no memory for %zu events", call, count);
+    copies->events = to;
     const unsigned char *from = (const unsigned char *)events;
     aether_status status = AETHER_OK;
     for (size_t i = 0; status == AETHER_OK && i < count; i++)
-        status = copy_event(copies, i, from + i * size, size, call);
+        status = copy_event(copies, &to[i], i, from + i * size, size, call);
     if (status != AETHER_OK)
         free_copies(copies, domain);
     return status;
@@ -611,14 +641,16 @@ struct names {
     size_t bytes; /* of the block */
 };
 
+static size_t subject_size(const aether_event *event)
+{
+    return event->subject_size == 0 && event->subject != NULL ? strlen(event->subject) : event->subject_size;
+}
+
 static aether_status parse_names(struct names *names, const aether_bus *bus, const struct copies *copies, const char *call)
 {
     size_t count = copies->count, bytes = count * sizeof *names->subjects;
     for (size_t i = 0; i < count; i++) {
-        aether_event *event = &copies->events[i];
-        if (event->subject_size == 0 && event->subject != NULL)
-            event->subject_size = strlen(event->subject);
-        bytes += bus->prefix_size + event->subject_size;
+        bytes += bus->prefix_size + subject_size(&copies->events[i]);
     }
     names->bytes = bytes;
     names->subjects = ae_alloc(&bus->domain->allocator, bytes, _Alignof(struct ae_subject));
@@ -628,7 +660,7 @@ static aether_status parse_names(struct names *names, const aether_bus *bus, con
     for (size_t i = 0; i < count; i++) {
         const aether_event *event = &copies->events[i];
         struct ae_full_name name;
-        aether_status status = ae_full_subject(&name, bus, event->subject, event->subject_size, call);
+        aether_status status = ae_full_subject(&name, bus, event->subject, subject_size(event), call);
         if (status != AETHER_OK) {
             ae_free(&bus->domain->allocator, names->subjects, bytes, _Alignof(struct ae_subject));
             return status;
@@ -664,7 +696,6 @@ aether_status aether_publish_batch_sized(aether_bus *bus, const aether_event *ev
     if (events == NULL)
         return ae_fail(AETHER_INVALID, "%s: events is NULL", call);
     struct copies copies;
-    copies.events = copies.own;
     status = copy_events(&copies, bus->domain, events, count, size, call);
     if (status != AETHER_OK)
         return status;

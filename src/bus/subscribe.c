@@ -5,7 +5,7 @@
 #include "bus/callback.h"
 #include "bus/snapshot.h"
 
-enum { LIMIT_USUAL = 16 * 1024 * 1024 };
+enum { LIMIT_USUAL = 16 * 1024 * 1024, LABEL_MOST = 31 };
 
 aether_status ae_subscription_refuse(const aether_subscription *subscription, const char *call)
 {
@@ -135,7 +135,7 @@ static aether_status run_close_label(struct ae_command *command)
         next = feed->next_feed;
         for (aether_subscription *subscription = feed->subscriptions, *behind; subscription != NULL; subscription = behind) {
             behind = subscription->next;
-            if (strcmp(subscription->label, close->label) == 0 && is_within(close->bus, subscription))
+            if (strcmp(ae_subscription_label(subscription), close->label) == 0 && is_within(close->bus, subscription))
                 ae_subscription_end(subscription, close->reason);
         }
     }
@@ -162,13 +162,22 @@ aether_status aether_bus_close_label(aether_bus *bus, const char *label, aether_
     return AETHER_OK;
 }
 
+/* With pattern and label, and their NULs. */
+static size_t bytes_of(size_t pattern_size, size_t label_size)
+{
+    return offsetof(aether_subscription, pattern) + pattern_size + label_size + 2;
+}
+
 static void free_subscription(aether_subscription *subscription)
 {
     struct ae_domain *domain = subscription->domain;
     ae_subscription_leave_snapshot(subscription);
-    ae_filter_free(subscription->filter, &domain->allocator);
-    ae_conflation_free(subscription->conflation);
-    ae_free(&domain->allocator, subscription, sizeof *subscription + subscription->pattern_size + 1U,
+    if (subscription->extra != NULL) {
+        ae_filter_free(subscription->extra->filter, &domain->allocator);
+        ae_conflation_free(subscription->extra->conflation);
+        ae_free(&domain->allocator, subscription->extra, sizeof *subscription->extra, _Alignof(struct ae_extra));
+    }
+    ae_free(&domain->allocator, subscription, bytes_of(subscription->pattern_size, subscription->label_size),
             _Alignof(aether_subscription));
     ae_domain_drop(domain);
 }
@@ -211,7 +220,7 @@ static aether_cursor_options cursor_options(const struct open_command *open)
     const aether_subscription *subscription = open->subscription;
     return (aether_cursor_options){.on_limit = subscription->on_limit,
                                    .limit_bytes = subscription->limit_bytes,
-                                   .label = subscription->label[0] != '\0' ? subscription->label : NULL};
+                                   .label = subscription->label_size != 0 ? ae_subscription_label(subscription) : NULL};
 }
 
 /* The pattern's own feed, made if need be. */
@@ -355,8 +364,8 @@ static aether_status begin_after(struct open_command *open, uint64_t after)
 static aether_status open_snapshot(struct open_command *open, struct ae_feed *feed, struct ae_handler *handler)
 {
     aether_cursor_options options = {.start = AETHER_FROM_OLDEST, .limit_bytes = AETHER_UNLIMITED};
-    if (open->subscription->label[0] != '\0')
-        options.label = open->subscription->label;
+    if (open->subscription->label_size != 0)
+        options.label = ae_subscription_label(open->subscription);
     struct aether_snapshot *snapshot = ae_snapshot_join(feed, handler, open->least_events, &open->must_make, call_open);
     if (snapshot == NULL)
         return AETHER_NO_MEMORY;
@@ -504,7 +513,7 @@ static aether_status complete(aether_subscribe_options *options, const aether_bu
     if (options->limit_bytes < least)
         return ae_fail(AETHER_INVALID, "%s: limit_bytes %llu is below the least that works with this bus, %llu", call_open,
                        (unsigned long long)options->limit_bytes, (unsigned long long)least);
-    if (options->label != NULL && strlen(options->label) >= sizeof((aether_subscription *)NULL)->label)
+    if (options->label != NULL && strlen(options->label) > LABEL_MOST)
         return ae_fail(AETHER_INVALID, "%s: the label \"%.40s\" has more than 31 bytes", call_open, options->label);
     if (options->conflate != 0 && options->on_limit == AETHER_REFUSE)
         return ae_fail(AETHER_INVALID, "%s: conflation does not go with AETHER_REFUSE", call_open);
@@ -530,39 +539,55 @@ aether_status ae_subscribe_check(const aether_bus *bus, const aether_subscribe_o
     return status == AETHER_OK ? ae_domain_run(bus->domain, &command, run_check) : status;
 }
 
+/* What only some have. AETHER_OK, AETHER_INVALID, AETHER_NO_MEMORY. */
+static aether_status add_extra(aether_subscription *subscription, const aether_subscribe_options *options)
+{
+    const aether_allocator *allocator = &subscription->domain->allocator;
+    struct ae_filter *filter;
+    aether_status status = ae_filter_make(&filter, &options->filter, allocator, call_open);
+    if (status != AETHER_OK || (filter == NULL && options->conflate == 0 && options->progress_ns <= 0))
+        return status;
+    struct ae_extra *extra = ae_alloc(allocator, sizeof *extra, _Alignof(struct ae_extra));
+    if (extra == NULL) {
+        ae_filter_free(filter, allocator);
+        return ae_fail(AETHER_NO_MEMORY, "%s: no memory for a filter, conflation or progress", call_open);
+    }
+    *extra = (struct ae_extra){.filter = filter, .progress_ns = options->progress_ns > 0 ? options->progress_ns : 0};
+    subscription->extra = extra;
+    if (options->conflate != 0)
+        extra->conflation = ae_conflation_make(options->conflate, allocator);
+    if (options->conflate != 0 && extra->conflation == NULL)
+        return ae_fail(AETHER_NO_MEMORY, "%s: no memory for a conflation table", call_open);
+    return AETHER_OK;
+}
+
 static aether_subscription *allocate(const aether_bus *bus, const struct ae_subject *pattern,
                                      const aether_subscribe_options *options)
 {
     struct ae_domain *domain = bus->domain;
-    size_t size = pattern->text.size;
+    size_t size = pattern->text.size, label_size = options->label != NULL ? strlen(options->label) : 0;
     aether_subscription *subscription =
-        ae_alloc(&domain->allocator, sizeof *subscription + size + 1, _Alignof(aether_subscription));
+        ae_alloc(&domain->allocator, bytes_of(size, label_size), _Alignof(aether_subscription));
     if (subscription == NULL) {
         (void)ae_fail(AETHER_NO_MEMORY, "%s: no memory for a subscription", call_open);
         return NULL;
     }
-    *subscription = (aether_subscription){.domain = domain,
-                                          .on_lag = options->on_lag,
-                                          .on_limit = options->on_limit,
-                                          .limit_bytes = options->limit_bytes,
-                                          .progress_ns = options->progress_ns > 0 ? options->progress_ns : 0,
-                                          .drains = options->drain,
-                                          .has_crossed = true,
-                                          .generation = ae_fork_generation,
-                                          .prefix_size = bus->prefix_size,
-                                          .pattern_size = (uint16_t)size};
+    memset(subscription, 0, bytes_of(size, label_size)); /* which may be less than the struct, with its padding */
+    subscription->domain = domain;
+    subscription->on_lag = (uint8_t)options->on_lag;
+    subscription->on_limit = (uint8_t)options->on_limit;
+    subscription->limit_bytes = options->limit_bytes;
+    subscription->drains = options->drain;
+    subscription->has_crossed = true;
+    subscription->generation = ae_fork_generation;
+    subscription->prefix_size = bus->prefix_size;
+    subscription->pattern_size = (uint16_t)size;
+    subscription->label_size = (uint8_t)label_size;
     memcpy(subscription->pattern, pattern->text.data, size);
-    subscription->pattern[size] = '\0';
-    if (options->label != NULL)
-        memcpy(subscription->label, options->label, strlen(options->label));
+    if (label_size != 0)
+        memcpy(subscription->pattern + size + 1, options->label, label_size);
     ae_domain_hold(domain);
-    aether_status status = ae_filter_make(&subscription->filter, &options->filter, &domain->allocator, call_open);
-    if (status == AETHER_OK && options->conflate != 0) {
-        subscription->conflation = ae_conflation_make(options->conflate, &domain->allocator);
-        if (subscription->conflation == NULL)
-            status = ae_fail(AETHER_NO_MEMORY, "%s: no memory for a conflation table", call_open);
-    }
-    if (status == AETHER_OK)
+    if (add_extra(subscription, options) == AETHER_OK)
         return subscription;
     free_subscription(subscription);
     return NULL;

@@ -20,39 +20,48 @@ struct ae_filter {
     size_t bytes; /* of the block */
 };
 
+/* What only some subscriptions have. */
+struct ae_extra {
+    struct ae_filter *filter;
+    struct ae_conflation *conflation;
+    int64_t progress_ns; /* 0: no marks */
+    int64_t progressed_at;
+};
+
 struct aether_subscription {
     aether_cursor *cursor; /* const */
 
     /* The item that is being handed out. */
     const unsigned char *at; /* the next event */
-    uint64_t left;           /* events */
+    uint32_t left;           /* events */
 
-    bool in_snapshot;     /* it has not come to the end mark */
-    bool has_crossed;     /* its cursor stands in the feed; false while it is in a snapshot's buffer, or at its very end */
-    bool awaits_splice;   /* its item is the end mark, and the way on is not there yet */
-    bool owes_follows;    /* a mark "new snapshot follows" */
-    bool owes_lag;        /* the consequences of a lag, behind what was conflated before it */
-    bool owes_snapshot;   /* a new beginning, for which there was no memory */
-    bool is_told;         /* it is over, and its reader knows */
-    bool owes_limit;      /* its own limit, where it was read without one until now */
-    bool by_subject;      /* each subject counts for itself: `snapshot` is kept for that */
-    bool drains;          /* const */
-    bool is_wide;         /* reads a feed that covers more than its pattern */
-    aether_on_lag on_lag; /* const, complete */
-    aether_on_limit on_limit; /* const, complete */
-    uint64_t limit_bytes;     /* const, complete */
-    int64_t progress_ns;      /* const */
-    int64_t progressed_at;
-    uint64_t passed;                  /* all up to this index was delivered or passed over */
-    uint64_t epoch;                   /* of that */
-    uint64_t watermark;               /* index of its snapshot */
+    bool in_snapshot;      /* it has not come to the end mark */
+    bool has_crossed;      /* its cursor stands in the feed; false while it is in a snapshot's buffer, or at its very end */
+    bool awaits_splice;    /* its item is the end mark, and the way on is not there yet */
+    bool owes_follows;     /* a mark "new snapshot follows" */
+    bool owes_lag;         /* the consequences of a lag, behind what was conflated before it */
+    bool owes_snapshot;    /* a new beginning, for which there was no memory */
+    bool is_told;          /* it is over, and its reader knows */
+    bool owes_limit;       /* its own limit, where it was read without one until now */
+    bool by_subject;       /* each subject counts for itself: `snapshot` is kept for that */
+    bool drains;           /* const */
+    bool is_wide;          /* reads a feed that covers more than its pattern */
+    uint8_t on_lag;        /* const, complete: aether_on_lag */
+    uint8_t on_limit;      /* const, complete: aether_on_limit */
+    uint8_t label_size;    /* const */
+    uint16_t pattern_size; /* const */
+    uint16_t prefix_size;  /* const: of its handle */
+    uint64_t limit_bytes;  /* const, complete */
+    uint64_t passed;       /* all up to this index was delivered or passed over */
+    uint64_t epoch;        /* of that */
+    uint64_t watermark;    /* index of its snapshot */
     struct aether_snapshot *snapshot; /* that it reads, or whose marks it needs; a reference */
-    struct ae_filter *filter;
-    struct ae_conflation *conflation;
-    aether_poller *poller; /* its own, for the descriptor */
+    struct ae_extra *extra;           /* NULL: none of that */
+    aether_poller *poller;            /* its own, for the descriptor */
 
     /* What became of events. */
-    uint64_t delivered, filtered, below_watermark, conflated, lagged, snapshot_events, snapshots, lags;
+    uint64_t delivered, filtered, below_watermark, conflated, lagged, snapshot_events;
+    uint32_t snapshots, lags;
     uint64_t base_events;             /* of the feed, before the start */
     uint64_t live_events, live_items; /* of the feed, before the place where its snapshot leads to */
     uint64_t carried;                 /* published in feeds that it followed before */
@@ -67,16 +76,29 @@ struct aether_subscription {
     struct aether_subscription *previous, *next;
     uint64_t reads; /* number of the snapshot that it reads, as far as the role knows; 0: none */
 
-    uint32_t generation;   /* const: ae_fork_generation */
-    uint16_t prefix_size;  /* const: of its handle */
-    uint16_t pattern_size; /* const */
-    char label[32];        /* const */
-    char pattern[];        /* const; with a NUL */
+    uint32_t generation; /* const: ae_fork_generation */
+    char pattern[];      /* const; with a NUL, then the label with one */
 };
 
 static inline aether_text ae_subscription_pattern(const aether_subscription *subscription)
 {
     return (aether_text){subscription->pattern, subscription->pattern_size};
+}
+
+/* "" where it has none. */
+static inline const char *ae_subscription_label(const aether_subscription *subscription)
+{
+    return subscription->pattern + subscription->pattern_size + 1;
+}
+
+static inline struct ae_filter *ae_filter_of(const aether_subscription *subscription)
+{
+    return subscription->extra != NULL ? subscription->extra->filter : NULL;
+}
+
+static inline struct ae_conflation *ae_conflation_of(const aether_subscription *subscription)
+{
+    return subscription->extra != NULL ? subscription->extra->conflation : NULL;
 }
 
 /* NULL, or one from before fork(): AETHER_INVALID or AETHER_FORKED with a text. */

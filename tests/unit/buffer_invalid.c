@@ -152,12 +152,12 @@ TEST(buffer_invalid, D3_options_out_of_their_range_make_no_buffer)
         expect_no_buffer(options, "aether_buffer_create: segment_bytes");
         options = unit_options();
         options.segment_bytes = 16 << 20;
-        options.first_segment_bytes = sizes[i];
+        options.first_segment_bytes = sizes[i] != 512 ? sizes[i] : 256; /* the first one may be so small */
         expect_no_buffer(options, "aether_buffer_create: first_segment_bytes");
     }
     aether_buffer_options options = unit_options();
     options.first_segment_bytes = 2 * UNIT_SEGMENT;
-    expect_no_buffer(options, "first_segment_bytes 2048 is no power of two from 1024 to 1024");
+    expect_no_buffer(options, "first_segment_bytes 2048 is no power of two from 512 to 1024");
 }
 
 TEST(buffer_invalid, D6_half_an_allocator_makes_no_buffer)
