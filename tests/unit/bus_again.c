@@ -329,16 +329,17 @@ static void publish_own_inside(struct unit_maker *maker, aether_snapshot *snapsh
 
 static void expect_by_subject(aether_bus *bus)
 {
-    struct unit_maker maker = {.begin = publish_own_inside, .user = bus, .words = "k.a@5=A k.b@3=B | -k.d@7 k.a@4=A4"};
+    struct unit_maker maker = {
+        .begin = publish_own_inside, .user = bus, .words = "k.a@5=A k.b@2=B | -k.d@7 k.a@4=A4 k.b@3=B3"};
     aether_snapshot_handler handler = unit_handler(&maker);
     handler.by_subject = true;
     expect_ok(aether_bus_handle_snapshots(bus, "k.*", &handler));
     publish_own(bus, "k.a@4=before");
     aether_subscription *sub = unit_watch(bus, "k.*");
     aether_event event;
-    static const char *const state[] = {"k.a", "k.b", "k.d", "k.a"};
-    static const uint64_t indexes[] = {5, 3, 7, 4}; /* the highest of a subject counts */
-    for (size_t i = 0; i < 4; i++) {
+    static const char *const state[] = {"k.a", "k.b", "k.d", "k.a", "k.b"};
+    static const uint64_t indexes[] = {5, 2, 7, 4, 3}; /* the highest of a subject counts */
+    for (size_t i = 0; i < 5; i++) {
         expect_ok(aether_next(sub, &event, AETHER_NO_WAIT));
         cr_assert(event.kind == AETHER_EVENT_SNAPSHOT && event.subject_size == 3 && memcmp(event.subject, state[i], 3) == 0);
         expect_number(indexes[i], event.subject_index);
@@ -346,9 +347,9 @@ static void expect_by_subject(aether_bus *bus)
     }
     expect_ok(aether_next(sub, &event, AETHER_NO_WAIT));
     expect_number(AETHER_EVENT_SNAPSHOT_END, event.kind);
-    publish_own(bus, "k.d@6=late k.d@7=too k.a@3=old k.d@8=back k.a@6=a6 k.e@1=e");
+    publish_own(bus, "k.d@6=late k.d@7=too k.a@3=old k.b@3=old k.d@8=back k.a@6=a6 k.e@1=e");
     expect_events("k.b=new k.c=unknown k.d=back k.a=a6 k.e=e", AETHER_EMPTY, sub);
-    expect_account(sub, .published = 9, .delivered = 5, .below_watermark = 4, .snapshot_events = 4, .snapshots = 1);
+    expect_account(sub, .published = 10, .delivered = 5, .below_watermark = 5, .snapshot_events = 5, .snapshots = 1);
     expect_position(0, 0, aether_subscription_position(sub)); /* it begins anew only */
     aether_subscription_close(sub);
 }

@@ -372,7 +372,9 @@ TEST(bus_history, BUS7_a_feed_has_lingered_when_its_time_is_over)
     aether_bus_options options = unit_bus_options();
     options.linger_ns = AETHER_MILLISECONDS(2);
     aether_bus *bus = unit_bus_with(options);
-    aether_subscription_close(unit_subscribe(bus, "a", AETHER_BEGIN_NOW));
+    static const char *const patterns[] = {"a", "a.*", "c", "d"};
+    for (size_t i = 0; i < 4; i++)
+        aether_subscription_close(unit_subscribe(bus, patterns[i], AETHER_BEGIN_NOW));
     aether_subscription *other = unit_subscribe(bus, "b", AETHER_BEGIN_NOW);
     cr_assert(unit_until(unit_bus_stats(bus).feeds == 1)); /* without anybody's call */
     expect_ok(unit_publish(bus, "a=1 b=2"));

@@ -61,6 +61,7 @@ TEST(bus_limit, BUS3_a_publisher_waits_until_there_is_room)
     cr_assert(event.index == crowd.there + 1 && event.data.data[0] == 'n');
     expect_ok(unit_publisher_join(&crowd.publisher));
     expect_account(crowd.sub, .published = crowd.there + 1, .delivered = crowd.there + 1);
+    expect_number(0, unit_bus_stats(crowd.bus).refused);
     crowd_out(&crowd);
 }
 

@@ -36,6 +36,26 @@ TEST(bus_maker, BUS5_the_first_batch_is_read_while_the_last_is_being_made)
     aether_bus_destroy(bus);
 }
 
+TEST(bus_maker, BUS5_the_pool_runs_handlers_beside_each_other)
+{
+    aether_bus *bus = unit_bus();
+    struct unit_maker first = {.words = "a=1"}, second = {.words = "b=2"};
+    handle(bus, "a", &first, 0, true);
+    handle(bus, "b", &second, 0, true);
+    for (int round = 0; round < 3; round++) {
+        unit_hold(&first);
+        aether_subscription *one = unit_watch(bus, "a");
+        cr_assert(unit_until(unit_is_held(&first)));
+        aether_subscription *other = unit_watch(bus, "b");
+        expect_arrivals("+b=2 end@0", other);
+        unit_let_go(&first);
+        expect_arrivals("+a=1 end@0", one);
+        aether_subscription_close(one);
+        aether_subscription_close(other);
+    }
+    aether_bus_destroy(bus);
+}
+
 static const char *watch_and_read(void *user)
 {
     aether_subscription *sub = aether_subscribe(user, "s", &(aether_subscribe_options){.begin = AETHER_BEGIN_SNAPSHOT});
@@ -219,19 +239,22 @@ TEST(bus_maker, BUS5_a_handler_may_read_another_ones_snapshot)
 static void take_myself_away(struct unit_maker *maker, aether_snapshot *snapshot)
 {
     (void)snapshot;
-    maker->appended = aether_bus_unhandle_snapshots(maker->user, "s", true);
+    maker->appended = aether_bus_unhandle_snapshots(maker->user, "s", maker->index == 0);
 }
 
 TEST(bus_maker, BUS9_a_handler_that_takes_itself_away_does_not_wait_for_itself)
 {
     aether_bus *bus = unit_bus();
-    struct unit_maker maker = {.begin = take_myself_away, .user = bus, .words = "s=1"};
-    handle(bus, "s", &maker, 0, false);
-    aether_subscription *sub = unit_watch(bus, "s");
-    expect_status(AETHER_WOULD_BLOCK, maker.appended);
-    expect_events("+s=1 end@0", AETHER_EMPTY, sub);
-    expect_status(AETHER_NO_HANDLER, aether_bus_unhandle_snapshots(bus, "s", false)); /* it is away all the same */
-    aether_subscription_close(sub);
+    expect_ok(unit_publish(bus, "s@1"));
+    for (uint64_t index = 0; index < 2; index++) { /* with 0 it would wait */
+        struct unit_maker maker = {.begin = take_myself_away, .user = bus, .words = "s=1", .index = index};
+        handle(bus, "s", &maker, 0, false);
+        aether_subscription *sub = unit_watch(bus, "s");
+        expect_status(index == 0 ? AETHER_WOULD_BLOCK : AETHER_OK, maker.appended);
+        expect_events(index == 0 ? "+s=1 end@0" : "+s=1 end@1", AETHER_EMPTY, sub);
+        expect_status(AETHER_NO_HANDLER, aether_bus_unhandle_snapshots(bus, "s", false)); /* it is away all the same */
+        aether_subscription_close(sub);
+    }
     aether_bus_destroy(bus);
 }
 
@@ -282,9 +305,12 @@ TEST(bus_maker, BUS5_a_deadline_frees_the_watchers_of_a_handler_that_does_not_re
     handler.on_pool = true;
     handler.deadline_ns = AETHER_MILLISECONDS(5);
     expect_ok(aether_bus_handle_snapshots(bus, "s", &handler));
+    aether_subscription *other = unit_subscribe(bus, "s", AETHER_BEGIN_NOW); /* does not read it */
     aether_subscription *sub = unit_watch(bus, "s");
     aether_event event;
     expect_status(AETHER_FAILED, aether_next(sub, &event, AETHER_SECONDS(20)));
+    expect_events("", AETHER_EMPTY, other);
+    aether_subscription_close(other);
     expect_status(AETHER_FAILED, unit_try(sub));
     cr_assert(unit_until(unit_is_held(&maker)));
     expect_number(1, unit_bus_stats(bus).snapshots_failed);

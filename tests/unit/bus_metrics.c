@@ -218,6 +218,7 @@ TEST(bus_metrics, BUS13_every_line_for_prometheus_is_one)
     expect_ok(aether_bus_write_prometheus(bus, 100, collect, &text));
     expect_exposition(text.bytes);
     expect_number(3, sample(&text, "aether_bus_published_total "));
+    cr_assert(sample(&text, "aether_pattern_slowest_bytes{pattern=\"a.b\",label=\"we\\\\ird \\\"label\\\"\\n\"} ") > 0);
     for (size_t i = 0; i < 5; i++) {
         static const char *const escaped[] = {"a.b", ">", "quote\\\"d", "back\\\\slash", "\xc3\xa4.*"};
         static const uint64_t events[] = {2, 3, 1, 0, 0};

@@ -287,9 +287,14 @@ TEST(bus_publish, BUS1_marks_cannot_be_published)
 TEST(bus_publish, BUS1_options_out_of_range_are_invalid)
 {
     aether_bus_options options = unit_bus_options();
-    options.segment_bytes = 1000;
-    cr_assert(aether_bus_create(&options) == NULL);
-    expect_status(AETHER_INVALID, aether_error_status());
+    static const uint32_t sizes[] = {1, 512, 1000, 1025, 3 << 20, 32 << 20, UINT32_MAX};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        options.segment_bytes = sizes[i];
+        cr_assert(aether_bus_create(&options) == NULL);
+        expect_status(AETHER_INVALID, aether_error_status());
+    }
+    options.segment_bytes = 16 << 20; /* the largest */
+    aether_bus_destroy(unit_bus_with(options));
     options = unit_bus_options();
     options.share_bytes = 127;
     cr_assert(aether_bus_create(&options) == NULL);

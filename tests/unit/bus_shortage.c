@@ -65,15 +65,19 @@ static void show_newest(struct unit_maker *maker, aether_snapshot *snapshot)
 }
 
 /* A lag, and what follows from it, while allocations fail: at the latest when they do no more all is well. */
-static bool lag(uint64_t skip, bool all)
+static bool lag_in(uint64_t skip, bool all, bool wide)
 {
     enum { MANY = 200 };
     aether_bus *bus = unit_bus();
     struct unit_maker maker = {.words = "s=state", .begin = show_newest, .user = bus};
     unit_handle(bus, "s", &maker);
-    aether_subscription *sub =
-        unit_subscribe_with(bus, "s", WITH(.begin = AETHER_BEGIN_SNAPSHOT, .limit_bytes = UNIT_LIMIT));
-    expect_events("+s=state end@0", AETHER_EMPTY, sub);
+    if (wide)
+        unit_retain(bus, ">");
+    expect_ok(unit_publish(bus, "s=1"));
+    aether_subscription *sub = unit_subscribe_with(bus, "s",
+                                                   WITH(.begin = wide ? AETHER_BEGIN_OLDEST : AETHER_BEGIN_SNAPSHOT,
+                                                        .on_lag = AETHER_LAG_SNAPSHOT, .limit_bytes = UNIT_LIMIT));
+    expect_events(wide ? "s=1" : "+s=state end@1", AETHER_EMPTY, sub);
     expect_ok(unit_publish_many(bus, "s", MANY, 100, NULL));
     unit_memory_fail_next(skip, all);
     aether_event event = {0};
@@ -83,10 +87,12 @@ static bool lag(uint64_t skip, bool all)
     bool failed = unit_memory_has_failed();
     cr_assert(status == AETHER_OK || (failed && (status == AETHER_NO_MEMORY || status == AETHER_FAILED)), "%s",
               aether_status_text(status));
+    if (status == AETHER_NO_MEMORY)
+        expect_number(1, unit_bus_stats(bus).feeds); /* none that was made in vain */
     while (status != AETHER_FAILED && event.kind != AETHER_EVENT_SNAPSHOT_END)
         expect_ok(status = aether_next(sub, &event, AETHER_NO_WAIT));
     if (status == AETHER_OK)
-        expect_number(MANY, event.index);
+        expect_number(MANY + 1, event.index);
     expect_fine(unit_adds_up(sub));
     expect_ok(unit_publish(bus, "s=after"));
     expect_events(status == AETHER_OK ? "s=after" : "", status == AETHER_OK ? AETHER_EMPTY : AETHER_FAILED, sub);
@@ -95,9 +101,24 @@ static bool lag(uint64_t skip, bool all)
     return failed;
 }
 
+static bool lag(uint64_t skip, bool all)
+{
+    return lag_in(skip, all, false);
+}
+
+static bool lag_in_wider_feed(uint64_t skip, bool all)
+{
+    return lag_in(skip, all, true);
+}
+
 TEST(bus_shortage, BUS3_a_lag_survives_failures)
 {
     expect_fine(unit_memory_each_failure(lag));
+}
+
+TEST(bus_shortage, BUS7_so_does_one_that_leads_to_a_feed_of_its_own)
+{
+    expect_fine(unit_memory_each_failure(lag_in_wider_feed));
 }
 
 /* ------------------------------------------------------------------------------------------------------------ conflation */

@@ -118,6 +118,14 @@ TEST(bus_sized, D2_figures_stop_where_the_callers_struct_ends_and_go_on_with_zer
     expect_ok(aether_subscription_get_stats_sized(sub, &account, SOONER));
     expect_number(1, account.published);
     expect_bytes(0xee, (unsigned char *)&account + SOONER, sizeof account - SOONER);
+    struct {
+        aether_subscription_stats now;
+        uint64_t later[3];
+    } later;
+    memset(&later, 0xee, sizeof later);
+    expect_ok(aether_subscription_get_stats_sized(sub, &later.now, sizeof later));
+    expect_number(1, later.now.pending);
+    expect_bytes(0, later.later, sizeof later.later);
     aether_subscription_close(sub);
     aether_bus_destroy(bus);
 }

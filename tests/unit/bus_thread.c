@@ -1,5 +1,7 @@
-/* Where no thread can be started: what needs one says so, and all else works. */
+/* Threads that a bus starts; and where none can be: what needs one says so, and all else works. */
 #include "common/unit.h"
+
+#include <signal.h>
 
 #include "common/unit_bus.h"
 #include "common/unit_kernel.h"
@@ -51,6 +53,33 @@ TEST(bus_thread, BUS5_without_a_thread_for_it_a_pools_snapshot_is_refused_or_fai
     aether_subscription_close(sub);
     expect_number(0, unit_runs(&maker));
     expect_number(0, unit_bus_stats(bus).subscriptions);
+    aether_bus_destroy(bus);
+}
+
+static void look_at_signals(struct unit_maker *maker, aether_snapshot *snapshot)
+{
+    (void)snapshot;
+    cr_assert(pthread_sigmask(SIG_SETMASK, NULL, maker->user) == 0);
+}
+
+TEST(bus_thread, D4_threads_of_the_bus_leave_the_programs_signals_alone)
+{
+    aether_bus *bus = unit_bus();
+    sigset_t mine, seen;
+    sigemptyset(&mine);
+    sigaddset(&mine, SIGUSR2);
+    cr_assert(pthread_sigmask(SIG_SETMASK, &mine, NULL) == 0);
+    struct unit_maker maker = {.words = "s=1", .begin = look_at_signals, .user = &seen};
+    aether_snapshot_handler handler = unit_handler(&maker);
+    handler.on_pool = true;
+    handler.cache_ns = AETHER_SECONDS(60);
+    expect_ok(aether_bus_handle_snapshots(bus, "s", &handler));
+    aether_subscription *sub = unit_watch(bus, "s");
+    expect_arrivals("+s=1 end@0", sub);
+    cr_assert(sigismember(&seen, SIGUSR1) && sigismember(&seen, SIGTERM) && sigismember(&seen, SIGCHLD));
+    cr_assert(pthread_sigmask(SIG_SETMASK, NULL, &seen) == 0);
+    cr_assert(!sigismember(&seen, SIGUSR1) && sigismember(&seen, SIGUSR2));
+    aether_subscription_close(sub);
     aether_bus_destroy(bus);
 }
 
