@@ -183,7 +183,7 @@ def other_series(quick):
 
 
 def bus_name(**options):
-    return " ".join(["bus", *(key.replace("_", "-") + ("" if value is True else f"={value}") for key, value in options.items())])
+    return " ".join(["publish", *(key.replace("_", "-") + ("" if value is True else f"={value}") for key, value in options.items())])
 
 
 def bus_series(quick):
@@ -193,7 +193,7 @@ def bus_series(quick):
             {"reads": True, "batch": 64}, {"reads": True, "batch": 64, "publishers": 2}, {"resting": 1}, {"resting": 100},
             {"resting": 1, "publishers": 2}, {"resting": 1, "publishers": 2, "churn": 10_000}]
     for row in rows:
-        yield Series("bus", bus_name(**row), program("bus", items=items, **row), {RATE: "M events/s"})
+        yield Series("publish", bus_name(**row), program("bus", items=items, **row), {RATE: "M events/s"})
     publishes = 20 if quick else 100
     for name, more in (("one", {}), ("each", {"patterns": True})):
         yield Series("bus_idle", f"bus_idle patterns={name}", program("bus_idle", publishes=publishes, **more),
