@@ -517,7 +517,10 @@ typedef struct aether_pattern_stats {
     uint64_t slowest_bytes;
 } aether_pattern_stats;
 
-/* Calls `each` for every pattern that has a feed, in no order, until it returns false; it must not call the library. */
+/*
+ * Calls `each` for every pattern that has a feed, in no order, until it returns false: the figures are of one moment before.
+ * Like aether_bus_get_stats() it looks at all patterns at once, a fraction of a microsecond each, while publishers wait.
+ */
 AETHER_API AETHER_CHECKED aether_status aether_bus_each_pattern(aether_bus *bus,
                                                                 bool (*each)(const aether_pattern_stats *stats, void *user),
                                                                 void *user);

@@ -78,47 +78,51 @@ aether_status aether_bus_get_stats_sized(aether_bus *bus, aether_bus_stats *stat
 
 /* -------------------------------------------------------------------------------------------------------- its patterns */
 
-/* A copy of what a feed says, with its pattern behind it. */
-struct row {
-    aether_pattern_stats stats;
-    char pattern[AETHER_SUBJECT_MAX + 1];
-};
-
+/* Copies of what feeds say; the texts of their patterns stand in the block behind all rows. */
 struct rows_command {
     struct ae_command command;
     const aether_bus *bus;
-    struct row *rows;
-    size_t capacity, count; /* `count` goes on where there is no room */
+    aether_pattern_stats *rows;
+    size_t capacity, count;           /* `count` and `text_bytes` go on where there is no room */
+    size_t text_capacity, text_bytes; /* of all patterns, with a NUL each */
 };
 
-static void fill_row(struct row *row, const struct ae_feed *feed, size_t prefix_size)
+static size_t bytes_of(const struct rows_command *rows)
+{
+    return rows->capacity * sizeof *rows->rows + rows->text_capacity;
+}
+
+static void fill_row(aether_pattern_stats *row, const struct ae_feed *feed, char *text, size_t prefix_size)
 {
     aether_buffer_stats buffer = buffer_stats(feed);
     size_t size = feed->size - prefix_size;
-    memcpy(row->pattern, feed->pattern + prefix_size, size + 1);
-    row->stats = (aether_pattern_stats){.pattern = {NULL, size},
-                                        .events = buffer.events,
-                                        .items = buffer.items,
-                                        .bytes = buffer.bytes,
-                                        .subscriptions = feed->followers,
-                                        .in_use_bytes = buffer.in_use_bytes,
-                                        .retained_events = buffer.retained_events,
-                                        .retained = feed->is_retained,
-                                        .slowest_items = buffer.slowest_items,
-                                        .slowest_bytes = buffer.slowest_bytes};
-    memcpy(row->stats.slowest_label, buffer.slowest_label, sizeof row->stats.slowest_label);
+    memcpy(text, feed->pattern + prefix_size, size + 1);
+    *row = (aether_pattern_stats){.pattern = {text, size},
+                                  .events = buffer.events,
+                                  .items = buffer.items,
+                                  .bytes = buffer.bytes,
+                                  .subscriptions = feed->followers,
+                                  .in_use_bytes = buffer.in_use_bytes,
+                                  .retained_events = buffer.retained_events,
+                                  .retained = feed->is_retained,
+                                  .slowest_items = buffer.slowest_items,
+                                  .slowest_bytes = buffer.slowest_bytes};
+    memcpy(row->slowest_label, buffer.slowest_label, sizeof row->slowest_label);
 }
 
 static aether_status run_rows(struct ae_command *command)
 {
     struct rows_command *rows = (struct rows_command *)command;
     const aether_bus *bus = rows->bus;
-    rows->count = 0;
+    char *texts = rows->rows != NULL ? (char *)(rows->rows + rows->capacity) : NULL;
+    rows->count = rows->text_bytes = 0;
     for (const struct ae_feed *feed = command->domain->first_feed; feed != NULL; feed = feed->next_feed) {
         if (feed->size <= bus->prefix_size || memcmp(feed->pattern, bus->prefix, bus->prefix_size) != 0)
             continue;
-        if (rows->count < rows->capacity)
-            fill_row(&rows->rows[rows->count], feed, bus->prefix_size);
+        size_t at = rows->text_bytes;
+        rows->text_bytes += feed->size - bus->prefix_size + 1U;
+        if (rows->count < rows->capacity && rows->text_bytes <= rows->text_capacity)
+            fill_row(&rows->rows[rows->count], feed, texts + at, bus->prefix_size);
         rows->count++;
     }
     return AETHER_OK;
@@ -127,7 +131,7 @@ static aether_status run_rows(struct ae_command *command)
 static void free_rows(const struct rows_command *rows)
 {
     if (rows->rows != NULL)
-        ae_free(&rows->bus->domain->allocator, rows->rows, rows->capacity * sizeof *rows->rows, _Alignof(struct row));
+        ae_free(&rows->bus->domain->allocator, rows->rows, bytes_of(rows), _Alignof(aether_pattern_stats));
 }
 
 /* All patterns of one moment: asks how many there are, makes room for some more, and asks again until they fit. */
@@ -136,15 +140,14 @@ static aether_status collect_rows(struct rows_command *rows, const aether_bus *b
     *rows = (struct rows_command){.bus = bus};
     for (;;) {
         ae_domain_do(bus->domain, &rows->command, run_rows);
-        if (rows->count <= rows->capacity)
+        if (rows->count <= rows->capacity && rows->text_bytes <= rows->text_capacity)
             return AETHER_OK;
-        size_t capacity = rows->count + rows->count / 8 + 8;
         free_rows(rows);
-        rows->capacity = 0;
-        rows->rows = ae_alloc(&bus->domain->allocator, capacity * sizeof *rows->rows, _Alignof(struct row));
+        rows->capacity = rows->count + rows->count / 8 + 8;
+        rows->text_capacity = rows->text_bytes + rows->text_bytes / 8 + 512;
+        rows->rows = ae_alloc(&bus->domain->allocator, bytes_of(rows), _Alignof(aether_pattern_stats));
         if (rows->rows == NULL)
-            return ae_fail(AETHER_NO_MEMORY, "%s: no memory for the figures of %zu patterns", call, capacity);
-        rows->capacity = capacity;
+            return ae_fail(AETHER_NO_MEMORY, "%s: no memory for the figures of %zu patterns", call, rows->count);
     }
 }
 
@@ -161,11 +164,9 @@ aether_status aether_bus_each_pattern(aether_bus *bus, bool (*each)(const aether
     status = collect_rows(&rows, bus, call);
     if (status != AETHER_OK)
         return status;
-    for (size_t i = 0; i < rows.count; i++) {
-        rows.rows[i].stats.pattern.data = rows.rows[i].pattern;
-        if (!each(&rows.rows[i].stats, user))
+    for (size_t i = 0; i < rows.count; i++)
+        if (!each(&rows.rows[i], user))
             break;
-    }
     free_rows(&rows);
     return AETHER_OK;
 }
@@ -279,26 +280,26 @@ static const struct column columns[] = {
     COLUMN(retained_events, "retained_events", "gauge", "Events that a new subscription could begin with."),
 };
 
-static void put_patterns(struct writer *writer, const struct row *rows, size_t count)
+static void put_patterns(struct writer *writer, const aether_pattern_stats *rows, size_t count)
 {
     for (size_t c = 0; count != 0 && c < sizeof columns / sizeof *columns; c++) {
         put_head(writer, columns[c].name, columns[c].type, columns[c].help);
         for (size_t i = 0; i < count; i++) {
             uint64_t value;
-            memcpy(&value, (const char *)&rows[i].stats + columns[c].offset, sizeof value);
+            memcpy(&value, (const char *)&rows[i] + columns[c].offset, sizeof value);
             put_line(writer, "%s{pattern=\"", columns[c].name);
-            put_label(writer, rows[i].pattern, rows[i].stats.pattern.size);
+            put_label(writer, rows[i].pattern.data, rows[i].pattern.size);
             put_line(writer, "\"} %" PRIu64 "\n", value);
         }
     }
 }
 
 /* The slowest of the subscriptions that have a label or a limit which others feel. */
-static void put_slowest(struct writer *writer, const struct row *rows, size_t count)
+static void put_slowest(struct writer *writer, const aether_pattern_stats *rows, size_t count)
 {
     bool any = false;
     for (size_t i = 0; i < count; i++) {
-        const aether_pattern_stats *stats = &rows[i].stats;
+        const aether_pattern_stats *stats = &rows[i];
         if (stats->slowest_label[0] == '\0')
             continue;
         if (!any)
@@ -306,7 +307,7 @@ static void put_slowest(struct writer *writer, const struct row *rows, size_t co
                      "How far the slowest labelled subscription is behind.");
         any = true;
         put_line(writer, "aether_pattern_slowest_bytes{pattern=\"");
-        put_label(writer, rows[i].pattern, stats->pattern.size);
+        put_label(writer, stats->pattern.data, stats->pattern.size);
         put_line(writer, "\",label=\"");
         put_label(writer, stats->slowest_label, strlen(stats->slowest_label));
         put_line(writer, "\"} %" PRIu64 "\n", stats->slowest_bytes);
@@ -315,10 +316,10 @@ static void put_slowest(struct writer *writer, const struct row *rows, size_t co
 
 static int by_events(const void *one, const void *other)
 {
-    const struct row *a = one, *b = other;
-    if (a->stats.events != b->stats.events)
-        return a->stats.events < b->stats.events ? 1 : -1;
-    return strcmp(a->pattern, b->pattern);
+    const aether_pattern_stats *a = one, *b = other;
+    if (a->events != b->events)
+        return a->events < b->events ? 1 : -1;
+    return strcmp(a->pattern.data, b->pattern.data);
 }
 
 aether_status aether_bus_write_prometheus(aether_bus *bus, size_t patterns,
