@@ -3,7 +3,8 @@
 #include "base/clock.h"
 #include "bus/snapshot.h"
 
-enum { FIRST_SEGMENT = 512 }; /* most patterns are quiet; a busy one's segments double soon */
+/* Most patterns are quiet; a busy one's segments double soon. Where the largest ones are small, all are of that size. */
+enum { FIRST_SEGMENT = 512, SMALL_SEGMENT = 4096 };
 
 /* -------------------------------------------------------------------------------------------------------- lingering */
 
@@ -60,7 +61,8 @@ static aether_buffer *make_buffer(struct ae_domain *domain, uint64_t epoch, uint
                                      .epoch = epoch,
                                      .newest_index = newest_index,
                                      .segment_bytes = domain->segment_bytes,
-                                     .first_segment_bytes = FIRST_SEGMENT,
+                                     .first_segment_bytes =
+                                         domain->segment_bytes > SMALL_SEGMENT ? FIRST_SEGMENT : domain->segment_bytes,
                                      .retain_bytes = domain->segment_bytes,
                                      .spins = domain->spins};
     aether_buffer *buffer = aether_buffer_create(&options);
