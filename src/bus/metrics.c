@@ -121,7 +121,7 @@ static aether_status run_rows(struct ae_command *command)
             continue;
         size_t at = rows->text_bytes;
         rows->text_bytes += feed->size - bus->prefix_size + 1U;
-        if (rows->count < rows->capacity && rows->text_bytes <= rows->text_capacity)
+        if (texts != NULL && rows->count < rows->capacity && rows->text_bytes <= rows->text_capacity)
             fill_row(&rows->rows[rows->count], feed, texts + at, bus->prefix_size);
         rows->count++;
     }
