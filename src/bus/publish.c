@@ -370,7 +370,7 @@ static inline aether_status attempt(struct ae_publish *publish)
 {
     struct ae_domain *domain = publish->domain;
     struct ae_line *line = &domain->line;
-    if (AE_UNLIKELY(publish->index != 0 && line->active != NULL)) {
+    if (AE_UNLIKELY(line->active != NULL)) {
         stand_in(line, publish);
         return KEPT;
     }
