@@ -7,6 +7,8 @@
 #include "aether/bus.h"
 #include "aether/event.h"
 #include "aether/poller.h"
+#include "aether/state.h"
+#include "aether/store.h"
 #include "aether/subject.h"
 #include "aether/view.h"
 

@@ -63,17 +63,31 @@ enum {
     AETHER_LAGGED = 16, /* items were missed, as many as aether_cursor_get_stats() says; the reader goes on behind them */
     AETHER_GONE = 17,   /* a position before the oldest item that is kept */
     AETHER_AHEAD = 18,  /* a position after the newest item */
-    AETHER_OTHER_EPOCH = 19,    /* a position in another history */
-    AETHER_FULL = 20,           /* a reader that refuses to lag has as much unread as it may; nothing was appended */
-    AETHER_WOULD_BLOCK = 21,    /* the call would wait for its own thread, or from a callback */
-    AETHER_UNSUBSCRIBED = 22,   /* final: the subscription was ended by its own program */
-    AETHER_ACCESS_CHANGED = 23, /* final: what it was allowed to see has changed: subscribe again */
-    AETHER_TOO_SLOW = 24,       /* final: the subscription lagged, and was opened to be closed then */
-    AETHER_SHUT_DOWN = 25,      /* final: the bus is shut down */
-    AETHER_STALE_EPOCH = 26,    /* the state was read in a history that is over; nothing was published */
-    AETHER_NO_HANDLER = 27,     /* nobody makes snapshots for this pattern */
-    AETHER_DISABLED = 28,       /* the bus was created to do nothing */
-    AETHER_EXISTS = 29          /* there is one already */
+    AETHER_OTHER_EPOCH = 19,     /* a position in another history */
+    AETHER_FULL = 20,            /* a reader that refuses to lag has as much unread as it may; nothing was appended */
+    AETHER_WOULD_BLOCK = 21,     /* the call would wait for its own thread, or from a callback */
+    AETHER_UNSUBSCRIBED = 22,    /* final: the subscription was ended by its own program */
+    AETHER_ACCESS_CHANGED = 23,  /* final: what it was allowed to see has changed: subscribe again */
+    AETHER_TOO_SLOW = 24,        /* final: the subscription lagged, and was opened to be closed then */
+    AETHER_SHUT_DOWN = 25,       /* final: the bus is shut down */
+    AETHER_STALE_EPOCH = 26,     /* the state was read in a history that is over; nothing was published */
+    AETHER_NO_HANDLER = 27,      /* nobody makes snapshots for this pattern */
+    AETHER_DISABLED = 28,        /* the bus was created to do nothing */
+    AETHER_EXISTS = 29,          /* there is one already */
+    AETHER_CONFLICT = 30,        /* the actor has another version than the save stands on; nothing was saved */
+    AETHER_ID_REUSED = 31,       /* the actor has another event under this id; nothing was saved */
+    AETHER_UNKNOWN_OUTCOME = 32, /* saved or not, nobody knows yet: neither success nor failure */
+    AETHER_ACTOR_ENDED = 33,     /* a closing event has ended this actor; nothing was saved */
+    AETHER_MALFORMED = 34,       /* something that was stored or sent is not what it has to be */
+    AETHER_NOT_FOUND = 35,       /* there is none of that name */
+    AETHER_READ_ONLY = 36,       /* the store was opened, or can only be opened, for reading */
+    AETHER_NO_STORE = 37,        /* there is no store here, or it is something else */
+    AETHER_NEWER_FORMAT = 38,    /* a newer version of aether has written it */
+    AETHER_NO_DRIVER = 39,       /* nobody knows how to open this kind of store */
+    AETHER_NO_SPACE = 40,        /* the disk is full; nothing was saved */
+    AETHER_UNSUPPORTED = 41,     /* this store cannot do that */
+    AETHER_EXHAUSTED = 42,       /* as many attempts as may be were made, and none went well */
+    AETHER_OPEN_CIRCUIT = 43     /* too many calls failed of late: this one was not made */
 };
 
 /* The status' name and meaning in a few words, for people. Never NULL, never freed. Any thread. */

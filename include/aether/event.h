@@ -50,12 +50,14 @@ enum {
     AETHER_EVENT_SNAPSHOT = 1,         /* part of the state that a snapshot shows */
     AETHER_EVENT_SNAPSHOT_FOLLOWS = 2, /* no event: forget what you know, a new snapshot begins */
     AETHER_EVENT_SNAPSHOT_END = 3,     /* no event: the state is complete as of `index`; what follows is above it */
-    AETHER_EVENT_PROGRESS = 4          /* no event: all that was published up to `index` has been passed */
+    AETHER_EVENT_PROGRESS = 4,         /* no event: all that was published up to `index` has been passed */
+    AETHER_EVENT_CAUGHT_UP = 5         /* no event: all that was stored up to `index` has been replayed */
 };
 
 /* For aether_event.flags. */
 enum {
-    AETHER_EVENT_DELETED = 1 /* its subject is gone: what a snapshot that counts by subject says of it, and who publishes */
+    AETHER_EVENT_DELETED = 1, /* its subject is gone: what a snapshot that counts by subject says of it, and who publishes */
+    AETHER_EVENT_CLOSING = 2  /* a store takes no event of this actor after it */
 };
 
 /* Most bytes of type and of actor, of metadata, of data. */
@@ -79,7 +81,8 @@ typedef struct aether_event {
     const char *actor;
     size_t actor_size;
     aether_text metadata;
-    aether_text data; /* received: aligned to 8 bytes */
+    aether_text data;  /* received from a bus: aligned to 8 bytes */
+    aether_text extra; /* stores: members of its JSON that aether does not know, as they came, "a":1,"b":2. Not on a bus */
 } aether_event;
 
 /* An event for one call: AETHER_EVENT(.type = "OrderPaid", .data = AETHER_TEXT("{}")) */

@@ -31,6 +31,20 @@ static const char *const texts[] = {
     [AETHER_NO_HANDLER] = "no handler: nobody makes snapshots for this pattern",
     [AETHER_DISABLED] = "disabled: the bus was created to do nothing",
     [AETHER_EXISTS] = "exists: there is one already",
+    [AETHER_CONFLICT] = "conflict: the actor has another version than the save stands on",
+    [AETHER_ID_REUSED] = "id reused: the actor has another event under this id",
+    [AETHER_UNKNOWN_OUTCOME] = "unknown outcome: saved or not, nobody knows yet",
+    [AETHER_ACTOR_ENDED] = "actor ended: a closing event was saved before",
+    [AETHER_MALFORMED] = "malformed: not what it has to be",
+    [AETHER_NOT_FOUND] = "not found",
+    [AETHER_READ_ONLY] = "read only: the store takes no changes",
+    [AETHER_NO_STORE] = "no store: there is none here, or it is something else",
+    [AETHER_NEWER_FORMAT] = "newer format: a newer version of aether has written it",
+    [AETHER_NO_DRIVER] = "no driver: nobody knows how to open this kind of store",
+    [AETHER_NO_SPACE] = "no space: the disk is full",
+    [AETHER_UNSUPPORTED] = "unsupported: this store cannot do that",
+    [AETHER_EXHAUSTED] = "exhausted: as many attempts as may be were made",
+    [AETHER_OPEN_CIRCUIT] = "open circuit: too many calls failed of late",
 };
 
 const char *aether_status_text(aether_status status)

@@ -35,7 +35,7 @@ aether_status ae_event_complete(aether_event *event, const char *call)
         status = check_bytes(event->metadata, AETHER_METADATA_MAX, "metadata", call);
     if (status == AETHER_OK)
         status = check_bytes(event->data, AETHER_DATA_MAX, "data", call);
-    if (status == AETHER_OK && (event->flags & ~(uint32_t)AETHER_EVENT_DELETED) != 0)
+    if (status == AETHER_OK && (event->flags & ~(uint32_t)AE_EVENT_FLAGS) != 0)
         return ae_fail(AETHER_INVALID, "%s: the event has unknown flags, 0x%x", call, event->flags);
     return status;
 }
@@ -99,6 +99,7 @@ const unsigned char *ae_event_decode(const unsigned char *at, aether_event *even
     event->version = head->version;
     event->timestamp = head->timestamp;
     memcpy(event->id, head->id, sizeof event->id);
+    event->extra = (aether_text){NULL, 0};
     event->data = (aether_text){take(&at, head->data_size), head->data_size};
     event->metadata = (aether_text){take(&at, head->metadata_size), head->metadata_size};
     event->subject_size = head->subject_size;

@@ -13,6 +13,8 @@
 
 #include "aether/event.h"
 
+enum { AE_EVENT_FLAGS = AETHER_EVENT_DELETED | AETHER_EVENT_CLOSING };
+
 struct ae_event_head {
     uint64_t index;
     uint64_t subject_index;
@@ -39,7 +41,7 @@ static inline bool ae_event_is_complete(const aether_event *event)
            event->metadata.size <= AETHER_METADATA_MAX && event->data.size <= AETHER_DATA_MAX &&
            (event->metadata.data != NULL || event->metadata.size == 0) &&
            (event->data.data != NULL || event->data.size == 0) && event->kind == AETHER_EVENT_LIVE &&
-           (event->flags & ~(uint32_t)AETHER_EVENT_DELETED) == 0;
+           (event->flags & ~(uint32_t)AE_EVENT_FLAGS) == 0;
 }
 
 /* The bytes that it takes encoded, a multiple of 8. The event is complete. */

@@ -3,7 +3,7 @@
 #include "base/check.h"
 #include "base/fail.h"
 #include "base/relax.h"
-#include "bus/word.h"
+#include "base/word.h"
 
 /* ----------------------------------------------------------------------------------------------------------- hashes */
 

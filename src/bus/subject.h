@@ -9,7 +9,7 @@
 
 #include "aether/event.h"
 #include "aether/subject.h"
-#include "bus/word.h"
+#include "base/word.h"
 
 enum { AE_FIRST_WILD = 0 };
 
@@ -39,7 +39,7 @@ bool ae_pattern_overlaps(aether_text one, aether_text other);
 /* Takes the first token and its dot off *text. False: there is none. */
 bool ae_token_next(aether_text *text, aether_text *token);
 
-/* A token's hash. `end` is where the text that has it ends, up to which may be read. bus/word.h has it inline. */
+/* A token's hash. `end` is where the text that has it ends, up to which may be read. base/word.h has it inline. */
 uint64_t ae_token_hash(const char *token, size_t size, const char *end);
 
 static inline bool ae_text_is(aether_text text, char byte)

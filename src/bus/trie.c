@@ -2,7 +2,7 @@
 
 #include "base/check.h"
 #include "base/relax.h"
-#include "bus/word.h"
+#include "base/word.h"
 
 enum { TOKEN_ROOM = 16, TEXT_ROOM = 40 };
 

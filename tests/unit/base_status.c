@@ -1,7 +1,7 @@
 /* Statuses, and what aether_error() says of the last failure. */
 #include "common/unit.h"
 
-enum { STATUSES = AETHER_EXISTS + 1 };
+enum { STATUSES = AETHER_OPEN_CIRCUIT + 1 };
 
 TEST(base_status, D3_every_status_has_words_of_its_own)
 {
@@ -24,13 +24,21 @@ TEST(base_status, D3_what_is_no_status_is_said_to_be_unknown)
 
 TEST(base_status, D2_the_values_of_statuses_are_fixed)
 {
-    static const aether_status in_order[] = {
-        AETHER_OK,          AETHER_EMPTY,       AETHER_TIMEOUT,      AETHER_CANCELLED,      AETHER_CLOSED,
-        AETHER_ENDED,       AETHER_RESET,       AETHER_FAILED,       AETHER_INVALID,        AETHER_TOO_LARGE,
-        AETHER_INDEX_ORDER, AETHER_NO_MEMORY,   AETHER_BUSY,         AETHER_CIRCLE,         AETHER_FORKED,
-        AETHER_SYSTEM,      AETHER_LAGGED,      AETHER_GONE,         AETHER_AHEAD,          AETHER_OTHER_EPOCH,
-        AETHER_FULL,        AETHER_WOULD_BLOCK, AETHER_UNSUBSCRIBED, AETHER_ACCESS_CHANGED, AETHER_TOO_SLOW,
-        AETHER_SHUT_DOWN,   AETHER_STALE_EPOCH, AETHER_NO_HANDLER,   AETHER_DISABLED,       AETHER_EXISTS};
+    static const aether_status in_order[] = {AETHER_OK,          AETHER_EMPTY,        AETHER_TIMEOUT,
+                                             AETHER_CANCELLED,   AETHER_CLOSED,       AETHER_ENDED,
+                                             AETHER_RESET,       AETHER_FAILED,       AETHER_INVALID,
+                                             AETHER_TOO_LARGE,   AETHER_INDEX_ORDER,  AETHER_NO_MEMORY,
+                                             AETHER_BUSY,        AETHER_CIRCLE,       AETHER_FORKED,
+                                             AETHER_SYSTEM,      AETHER_LAGGED,       AETHER_GONE,
+                                             AETHER_AHEAD,       AETHER_OTHER_EPOCH,  AETHER_FULL,
+                                             AETHER_WOULD_BLOCK, AETHER_UNSUBSCRIBED, AETHER_ACCESS_CHANGED,
+                                             AETHER_TOO_SLOW,    AETHER_SHUT_DOWN,    AETHER_STALE_EPOCH,
+                                             AETHER_NO_HANDLER,  AETHER_DISABLED,     AETHER_EXISTS,
+                                             AETHER_CONFLICT,    AETHER_ID_REUSED,    AETHER_UNKNOWN_OUTCOME,
+                                             AETHER_ACTOR_ENDED, AETHER_MALFORMED,    AETHER_NOT_FOUND,
+                                             AETHER_READ_ONLY,   AETHER_NO_STORE,     AETHER_NEWER_FORMAT,
+                                             AETHER_NO_DRIVER,   AETHER_NO_SPACE,     AETHER_UNSUPPORTED,
+                                             AETHER_EXHAUSTED,   AETHER_OPEN_CIRCUIT};
     cr_assert(sizeof in_order / sizeof *in_order == STATUSES);
     for (aether_status i = 0; i < STATUSES; i++)
         expect_number(i, in_order[i]);

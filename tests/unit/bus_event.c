@@ -101,6 +101,6 @@ TEST(bus_event, D10_sizes_without_bytes_and_unknown_flags_are_invalid)
     expect_status(AETHER_INVALID, ae_event_complete(&event, "test"));
     event = (aether_event){.metadata = {NULL, 1}};
     expect_status(AETHER_INVALID, ae_event_complete(&event, "test"));
-    event = (aether_event){.flags = 2};
+    event = (aether_event){.flags = 4};
     expect_status(AETHER_INVALID, ae_event_complete(&event, "test"));
 }
