@@ -6,6 +6,7 @@
  *      S3 order     chunk store -> load, newest store -> load    all events up to the newest, complete
  *      S4 handle    reference decrement -> the last one     what users of a store did happens before it is freed
  *      S5 over      closed, cancelled, failed store -> load
+ *      S7 shared    the words of the page that processes share, and of what a handle knows of it
  *      S6 figures   numbers for statistics and notes, which order nothing
  */
 #ifndef AE_STORE_EDGES_H
@@ -25,6 +26,8 @@
     AE_EDGE(S4_DROP, S4, both)                                                                                              \
     AE_EDGE(S5_OVER, S5, store)                                                                                             \
     AE_EDGE(S5_LOAD, S5, load)                                                                                              \
+    AE_EDGE(S7_SHARED, S7, both)                                                                                            \
+    AE_EDGE(S7_LOAD, S7, load)                                                                                              \
     AE_EDGE(S6_COUNT, S6, both)                                                                                             \
     AE_EDGE(S6_LOAD, S6, load)
 
