@@ -4,12 +4,15 @@ include(CMakePackageConfigHelpers)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/aether)
 
-# One export set per library: the static one needs liburcu's development files in the program's build, the shared one does not.
-install(TARGETS aether-core EXPORT aether-core LIBRARY COMPONENT runtime NAMELINK_COMPONENT development)
-install(TARGETS aether-core-static EXPORT aether-core_static ARCHIVE COMPONENT development)
+# One export set per library: a static one needs the development files of what it stands on in the program's build, a shared
+# one does not.
+foreach(library IN LISTS libraries)
+    install(TARGETS aether-${library} EXPORT aether-${library} LIBRARY COMPONENT runtime NAMELINK_COMPONENT development)
+    install(TARGETS aether-${library}-static EXPORT aether-${library}_static ARCHIVE COMPONENT development)
+    install(EXPORT aether-${library} NAMESPACE aether:: DESTINATION ${package_dir} COMPONENT development)
+    install(EXPORT aether-${library}_static NAMESPACE aether:: DESTINATION ${package_dir} COMPONENT development)
+endforeach()
 install(DIRECTORY include/aether DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development FILES_MATCHING PATTERN "*.h")
-install(EXPORT aether-core NAMESPACE aether:: DESTINATION ${package_dir} COMPONENT development)
-install(EXPORT aether-core_static NAMESPACE aether:: DESTINATION ${package_dir} COMPONENT development)
 
 configure_package_config_file(cmake/aetherConfig.cmake.in aetherConfig.cmake INSTALL_DESTINATION ${package_dir}
     NO_SET_AND_CHECK_MACRO)
@@ -28,5 +31,8 @@ if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}" OR IS_ABSOLUTE "${CMAKE_INSTALL_INCLUDE
     set(pc_libdir ${CMAKE_INSTALL_FULL_LIBDIR})
     set(pc_includedir ${CMAKE_INSTALL_FULL_INCLUDEDIR})
 endif()
-configure_file(cmake/aether-core.pc.in aether-core.pc @ONLY)
-install(FILES ${CMAKE_CURRENT_BINARY_DIR}/aether-core.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT development)
+foreach(library IN LISTS libraries)
+    configure_file(cmake/aether-${library}.pc.in aether-${library}.pc @ONLY)
+    install(FILES ${CMAKE_CURRENT_BINARY_DIR}/aether-${library}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig
+        COMPONENT development)
+endforeach()
