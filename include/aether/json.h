@@ -10,6 +10,7 @@
  *  - Bytes that are no JSON, or have line ends in them, are written as `dataBase64` and `metadataBase64`; beside it stands
  *    `data`, for people, where it is JSON. Who reads takes the former.
  *  - An `id` that is no UUID becomes one of version 5 (RFC 9562) of it; the text itself stays in event.extra.
+ *  - `position` and `epoch` (16 hexadecimal digits) say where an event stood: they become event.index and event.epoch.
  *  - Members that are none of these stay as they came, in event.extra, and are written again.
  *  - What is missing is 0 or empty: whether an event without a type is one is for the store to say.
  *

@@ -100,6 +100,19 @@ TEST(json_event, STO11_unknown_members_are_kept_as_they_came)
     close_both();
 }
 
+TEST(json_event, STO11_the_place_of_an_event_is_no_part_of_it)
+{
+    open_both();
+    aether_event event = read_text("{\"actorId\":\"a\",\"position\":12,\"epoch\":\"00000000000000ff\"}");
+    cr_assert(event.index == 12 && event.epoch == 255 && event.extra.size == 0);
+    aether_text written;
+    expect_ok(aether_json_write(writer, &event, AETHER_JSON_POSITION, &written));
+    expect_text("{\"actorId\":\"a\",\"position\":12,\"epoch\":\"00000000000000ff\"}", written);
+    expect_written("{\"actorId\":\"a\"}", "{\"actorId\":\"a\",\"position\":12,\"epoch\":\"00000000000000ff\"}");
+    expect_written("{\"position\":\"x\",\"epoch\":1}", "{\"position\":\"x\",\"epoch\":1}");
+    close_both();
+}
+
 TEST(json_event, STO11_an_id_that_is_no_uuid_is_kept_and_has_a_uuid_of_its_own)
 {
     open_both();

@@ -32,12 +32,15 @@ enum member {
     DATA_BASE64,
     METADATA_BASE64,
     BATCH,
+    POSITION,
+    EPOCH,
     MEMBERS,
     UNKNOWN = MEMBERS
 };
 
-static const char *const names[MEMBERS] = {"id",        "eventType", "actorId",    "version",        "data", "metadata",
-                                           "timestamp", "closing",   "dataBase64", "metadataBase64", "batch"};
+static const char *const names[MEMBERS] = {"id",       "eventType", "actorId", "version",    "data",
+                                           "metadata", "timestamp", "closing", "dataBase64", "metadataBase64",
+                                           "batch",    "position",  "epoch"};
 
 /* One object being read. */
 struct object {
@@ -157,6 +160,28 @@ static aether_status read_version(struct object *object, aether_text raw)
     }
     object->event->version = (int64_t)number;
     return AETHER_OK;
+}
+
+static bool read_digits(aether_text raw, uint64_t base, uint64_t most, uint64_t *number)
+{
+    static const char digits[] = "0123456789abcdef";
+    *number = 0;
+    for (size_t i = 0; i < raw.size; i++) {
+        const char *digit = raw.data[i] != '\0' ? strchr(digits, raw.data[i]) : NULL;
+        if (digit == NULL || (uint64_t)(digit - digits) >= base || *number > (most - (uint64_t)(digit - digits)) / base)
+            return false;
+        *number = *number * base + (uint64_t)(digit - digits);
+    }
+    return raw.size != 0;
+}
+
+/* Where the event stood, as it was written: told, and no part of it. In another form they are members like others. */
+static bool read_place(struct object *object, enum member member, aether_text raw)
+{
+    if (member == POSITION)
+        return read_digits(raw, 10, INT64_MAX, &object->event->index);
+    aether_text inside = {raw.data + 1, raw.size - 2};
+    return raw.size == 18 && raw.data[0] == '"' && read_digits(inside, 16, UINT64_MAX, &object->event->epoch);
 }
 
 static aether_status add_extra(struct object *object, aether_text name, aether_text raw)
@@ -296,6 +321,8 @@ static aether_status read_member(struct object *object)
     if ((object->seen & 1U << member) != 0)
         return fail_at(object->reader, raw_name.data, "this member came before");
     object->seen |= 1U << member;
+    if (member >= POSITION)
+        return read_place(object, member, raw) ? AETHER_OK : add_extra(object, raw_name, raw);
     return read_known(object, member, raw_name, raw);
 }
 

@@ -54,6 +54,8 @@ aether_status ae_sqlite_configure(sqlite3 *db, bool writes)
         code = execute(
             db, writes ? "PRAGMA synchronous=FULL; PRAGMA mmap_size=0; PRAGMA cache_size=-65536; PRAGMA temp_store=MEMORY"
                        : "PRAGMA query_only=1; PRAGMA cache_size=-8192; PRAGMA temp_store=MEMORY");
+    if (code == SQLITE_NOTADB)
+        return aether_fail(AETHER_NO_STORE, "sqlite: \"%.120s\" is no SQLite database", sqlite3_db_filename(db, "main"));
     return code == SQLITE_OK ? AETHER_OK : ae_sqlite_fail(db, code, "cannot set up the connection");
 }
 
@@ -113,8 +115,6 @@ static aether_status look_at_file(struct ae_sqlite_store *store, bool *is_new)
         code = number_of(store->db, "PRAGMA user_version", 0, &format);
     if (code == SQLITE_OK)
         code = number_of(store->db, "SELECT count(*) FROM sqlite_schema", 0, &tables_there);
-    if (code == SQLITE_NOTADB)
-        return aether_fail(AETHER_NO_STORE, "sqlite: \"%.120s\" is no SQLite database", store->path);
     if (code != SQLITE_OK)
         return ae_sqlite_fail(store->db, code, "cannot read the file");
     *is_new = application == 0 && format == 0 && tables_there == 0;
