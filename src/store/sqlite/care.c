@@ -16,7 +16,7 @@ static aether_status make_own(sqlite3 *copy)
         memcpy(&epoch, id + 8, sizeof epoch);
     }
     int code =
-        sqlite3_exec(copy, "PRAGMA journal_mode=DELETE; PRAGMA synchronous=FULL; DELETE FROM checkpoint", NULL, NULL, NULL);
+        sqlite3_exec(copy, "PRAGMA journal_mode=DELETE; PRAGMA synchronous=EXTRA; DELETE FROM checkpoint", NULL, NULL, NULL);
     aether_status status =
         code == SQLITE_OK ? ae_sqlite_set_epoch(copy, epoch) : ae_sqlite_fail(copy, code, "cannot finish the copy");
     if (status == AETHER_OK && (code = sqlite3_exec(copy, "PRAGMA journal_mode=WAL", NULL, NULL, NULL)) != SQLITE_OK)

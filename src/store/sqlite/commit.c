@@ -11,7 +11,9 @@
 
 #include "store/sqlite/sqlite.h"
 
-enum { GROUP_EVENTS = 65536, CHECKPOINT_PAGES = 2000 };
+enum { GROUP_EVENTS = 65536 };
+
+int ae_sqlite_checkpoint_pages = 2000;
 
 static const char *const texts[AE_SQLITE_WRITES] = {
     [AE_SQLITE_BEGIN] = "BEGIN IMMEDIATE",
@@ -144,14 +146,27 @@ static void give_up(struct ae_sqlite_store *store, struct ae_sqlite_request *gro
     roll_back(store);
 }
 
+/*
+ * Whether a failed commit may stand in the log all the same. The record that makes it count is written last; only where the
+ * disk does not keep the neighbours of a write whole, SQLite fills a sector up behind it, and a full disk may be met there.
+ */
+static bool is_unknown(struct ae_sqlite_store *store, int code)
+{
+    if ((code & 0xff) == SQLITE_IOERR)
+        return code != SQLITE_IOERR_NOMEM;
+    int keeps_neighbours = -1;
+    if ((code & 0xff) == SQLITE_FULL)
+        (void)sqlite3_file_control(store->db, "main", SQLITE_FCNTL_POWERSAFE_OVERWRITE, &keeps_neighbours);
+    return (code & 0xff) == SQLITE_FULL && keeps_neighbours != 1;
+}
+
 static void commit(struct ae_sqlite_store *store, struct ae_sqlite_request *group)
 {
     int code = step(store, AE_SQLITE_COMMIT);
     if (code == SQLITE_OK)
         return;
     aether_status status = ae_sqlite_fail(store->db, code, "cannot commit");
-    /* The record that makes it count may be in the file or not: a crash now would tell. A full disk has not taken it. */
-    if ((code & 0xff) == SQLITE_IOERR && code != SQLITE_IOERR_NOMEM) {
+    if (is_unknown(store, code)) {
         char why[200];
         snprintf(why, sizeof why, "%s", aether_error());
         ae_sqlite_poison(store, why);
@@ -241,7 +256,7 @@ static void perform(struct ae_sqlite_store *store, struct ae_sqlite_request *gro
     bool has_committed = sqlite3_total_changes(store->db) != changes;
     ae_sqlite_shared_finish(&store->shared, has_committed);
     tell(store, group, has_committed);
-    if (store->wal_pages >= CHECKPOINT_PAGES)
+    if (store->wal_pages >= ae_sqlite_checkpoint_pages)
         checkpoint(store, SQLITE_CHECKPOINT_PASSIVE);
     ae_sqlite_shared_unlock(&store->shared);
     if (has_committed)

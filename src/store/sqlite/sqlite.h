@@ -92,6 +92,9 @@ struct ae_sqlite_store {
     uint64_t commits; /* lock: lock */
 };
 
+/* The log is moved into the database when it has so many pages. Tests make it few. */
+extern int ae_sqlite_checkpoint_pages;
+
 /* Remembers for aether_error() what `db` says. */
 aether_status ae_sqlite_fail(sqlite3 *db, int code, const char *what);
 AETHER_CHECKED aether_status ae_sqlite_status(int code);
