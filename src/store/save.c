@@ -34,7 +34,8 @@ aether_status aether_decide(aether_driver_save *save, int64_t latest, bool ended
     if (!save->has_base)
         saved->base = expected > 0 ? expected : expected == AETHER_EXPECT_NONE ? 0 : latest;
     saved->has_base = true;
-    *first = version != 0 ? version : latest + 1;
+    int64_t next = latest < INT64_MAX ? latest + 1 : INT64_MAX;
+    *first = version != 0 ? version : next;
     if (ended)
         return aether_fail(AETHER_ACTOR_ENDED, "save: a closing event has ended the actor \"%.*s\" at version %lld",
                            (int)(save->events->actor_size > 60 ? 60 : save->events->actor_size), save->events->actor,
@@ -44,13 +45,13 @@ aether_status aether_decide(aether_driver_save *save, int64_t latest, bool ended
     if (expected == AETHER_EXPECT_SOME && latest == 0)
         return refuse(save, latest, 1, "but some event was expected");
     if (expected > 0 && latest != expected)
-        return refuse(save, latest, latest > expected ? expected + 1 : latest + 1, "which is not the expected one");
+        return refuse(save, latest, latest > expected ? expected + 1 : next, "which is not the expected one");
     if (version != 0 && version <= latest)
         return refuse(save, latest, version, "which is not below the first one of the save");
-    if (version != 0 && save->contiguous && version != latest + 1)
-        return refuse(save, latest, latest + 1, "and the store takes the next one only");
+    if (version != 0 && save->contiguous && version != next)
+        return refuse(save, latest, next, "and the store takes the next one only");
     if (latest > INT64_MAX - (int64_t)save->count)
-        return refuse(save, latest, latest + 1, "and there are no versions left");
+        return refuse(save, latest, next, "and there are no versions left");
     return AETHER_OK;
 }
 

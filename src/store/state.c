@@ -92,7 +92,6 @@ struct load {
     aether_store *store;
     aether_text actor;
     const aether_reducer *reducer;
-    int64_t latest;
     void *state;
     aether_state_info info;
 };
@@ -128,7 +127,7 @@ static void use_snapshot(const aether_state_snapshot *snapshot, void *user)
         set_aside(load, snapshot, "its checksum is wrong");
         return;
     }
-    if (snapshot->version > load->latest || snapshot->version < 1) {
+    if (snapshot->version < 1) {
         set_aside(load, snapshot, "the actor has no event of this version");
         return;
     }
@@ -140,18 +139,34 @@ static void use_snapshot(const aether_state_snapshot *snapshot, void *user)
     load->info.version = -1; /* half restored: a fresh one is needed */
 }
 
+/* A snapshot cannot be ahead of the events (N5). Asked for after it was read: meanwhile both may have moved on. */
+static aether_status check_version(struct load *load)
+{
+    aether_store *store = load->store;
+    int64_t latest;
+    uint64_t generation;
+    if (load->info.snapshot_version == 0)
+        return AETHER_OK;
+    aether_status status =
+        store->driver->latest(store->impl, load->actor, ae_store_deadline(store, 0), &latest, &generation);
+    if (status != AETHER_OK || load->info.snapshot_version <= latest)
+        return status;
+    aether_state_snapshot snapshot = {.version = load->info.snapshot_version};
+    set_aside(load, &snapshot, "the actor has no event of this version");
+    load->info.snapshot_version = 0;
+    load->info.version = -1;
+    return AETHER_OK;
+}
+
 static aether_status find_snapshot(struct load *load)
 {
     aether_store *store = load->store;
     if (load->reducer->restore == NULL)
         return AETHER_OK;
-    uint64_t generation;
-    aether_status status =
-        store->driver->latest(store->impl, load->actor, ae_store_deadline(store, 0), &load->latest, &generation);
-    if (status != AETHER_OK)
-        return status;
-    status = store->driver->state_load(store->impl, load->actor, aether_text_of(load->reducer->name),
-                                       ae_store_deadline(store, 0), use_snapshot, load);
+    aether_status status = store->driver->state_load(store->impl, load->actor, aether_text_of(load->reducer->name),
+                                                     ae_store_deadline(store, 0), use_snapshot, load);
+    if (status == AETHER_OK)
+        status = check_version(load);
     if (load->info.version == -1) {
         load->info.version = 0;
         if (!begin_anew(load))
@@ -159,6 +174,8 @@ static aether_status find_snapshot(struct load *load)
     }
     if (status == AETHER_OK || status == AETHER_NOT_FOUND)
         return AETHER_OK;
+    if (load->info.snapshot_version != 0)
+        return status;
     aether_log_line(AETHER_LOG_WARNING, "no snapshot of \"%.*s\" could be loaded, its events are replayed: %s",
                     (int)(load->actor.size > 60 ? 60 : load->actor.size), load->actor.data, aether_error());
     return AETHER_OK;

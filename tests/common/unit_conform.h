@@ -1223,6 +1223,166 @@ static inline void conform_D6_all_memory_goes_back(void)
     cr_assert(unit_memory_is_balanced());
 }
 
+/* ------------------------------------------------------------------------------------------------------------- model */
+
+enum { CONFORM_ACTORS = 4, CONFORM_EVENTS = 4000 };
+
+/* All that was saved, in order. */
+struct conform_model {
+    struct conform_modelled {
+        int actor;
+        int64_t version;
+        uint8_t id;
+        char data[12];
+    } events[CONFORM_EVENTS];
+    size_t count;
+};
+
+static inline uint64_t conform_draw(uint64_t *seed, uint64_t below)
+{
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    return *seed % below;
+}
+
+static inline int64_t conform_model_latest(const struct conform_model *model, int actor)
+{
+    for (size_t i = model->count; i > 0; i--)
+        if (model->events[i - 1].actor == actor)
+            return model->events[i - 1].version;
+    return 0;
+}
+
+static inline const struct conform_modelled *conform_model_find(const struct conform_model *model, int actor, uint8_t id)
+{
+    for (size_t i = 0; i < model->count && id != 0; i++)
+        if (model->events[i].actor == actor && model->events[i].id == id)
+            return &model->events[i];
+    return NULL;
+}
+
+/* What the table says; *first gets the version. */
+static inline aether_status conform_model_decide(const struct conform_model *model, int actor, int64_t version,
+                                                 int64_t expected, int64_t *first)
+{
+    int64_t latest = conform_model_latest(model, actor);
+    *first = version != 0 ? version : latest + 1;
+    if ((expected == AETHER_EXPECT_NONE && latest != 0) || (expected == AETHER_EXPECT_SOME && latest == 0) ||
+        (expected > 0 && latest != expected) || (version != 0 && version <= latest))
+        return AETHER_CONFLICT;
+    return AETHER_OK;
+}
+
+static inline void conform_model_save(aether_store *store, struct conform_model *model, uint64_t *seed)
+{
+    static const char *const actors[CONFORM_ACTORS] = {"a", "b-1", "b-2", "c"};
+    int actor = (int)conform_draw(seed, CONFORM_ACTORS);
+    int64_t latest = conform_model_latest(model, actor), first;
+    size_t count = conform_draw(seed, 4) == 0 ? 1 + conform_draw(seed, 3) : 1;
+    int64_t version = conform_draw(seed, 2) == 0 ? 0 : latest + (int64_t)conform_draw(seed, 4) - 1;
+    version = version < 0 ? 0 : version;
+    int64_t expected = conform_draw(seed, 2) == 0   ? 0
+                       : conform_draw(seed, 6) == 0 ? AETHER_EXPECT_NONE
+                       : conform_draw(seed, 4) == 0 ? AETHER_EXPECT_SOME
+                                                    : latest;
+    if (expected == 0 && conform_draw(seed, 8) == 0)
+        expected = 1 + (int64_t)conform_draw(seed, 3);
+    uint8_t id = count == 1 && conform_draw(seed, 3) == 0 ? (uint8_t)(1 + conform_draw(seed, 30)) : 0;
+    aether_event events[3];
+    char data[12];
+    snprintf(data, sizeof data, "%zu", id != 0 ? (size_t)id : model->count);
+    for (size_t i = 0; i < count; i++)
+        events[i] = conform_event(actors[actor], version != 0 ? version + (int64_t)i : 0, id, data);
+    const struct conform_modelled *same = conform_model_find(model, actor, id);
+    aether_status wanted = conform_model_decide(model, actor, version, expected, &first);
+    if (same != NULL)
+        wanted = version == 0 || version == same->version ? AETHER_OK : AETHER_ID_REUSED;
+    aether_saved saved;
+    aether_save_options options = {.expected = expected};
+    expect_status(wanted, aether_save_batch(store, events, count, &options, &saved));
+    cr_assert(saved.duplicate == (same != NULL && wanted == AETHER_OK));
+    if (wanted != AETHER_OK || saved.duplicate)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        struct conform_modelled *event = &model->events[model->count++];
+        *event = (struct conform_modelled){.actor = actor, .version = first + (int64_t)i, .id = id};
+        memcpy(event->data, data, sizeof data);
+    }
+    expect_number(model->count, saved.position.index);
+    expect_number(first + (int64_t)count - 1, saved.version);
+}
+
+/* A random load gives what the model has. */
+static inline void conform_model_load(aether_store *store, const struct conform_model *model, uint64_t *seed)
+{
+    static const char *const actors[CONFORM_ACTORS] = {"a", "b-1", "b-2", "c"};
+    bool all = conform_draw(seed, 2) == 0, prefix = all && conform_draw(seed, 3) == 0;
+    int actor = (int)conform_draw(seed, CONFORM_ACTORS);
+    aether_load_options options = {.backwards = conform_draw(seed, 2) == 0,
+                                   .limit = conform_draw(seed, 2) == 0 ? 0 : 1 + conform_draw(seed, 20)};
+    int64_t low, high;
+    if (all) {
+        low = (int64_t)conform_draw(seed, model->count + 1);
+        high = 1 + (int64_t)conform_draw(seed, model->count + 1);
+        options.after.index = (uint64_t)low;
+        options.to_index = (uint64_t)high;
+        options.actor_prefix = prefix ? "b-" : NULL;
+    } else {
+        low = (int64_t)conform_draw(seed, 60);
+        high = 1 + (int64_t)conform_draw(seed, 200);
+        options.from_version = low;
+        options.to_version = high;
+    }
+    aether_replay *replay = all ? aether_load_all(store, &options) : aether_load(store, actors[actor], &options);
+    cr_assert(replay != NULL, "%s", aether_error());
+    aether_event event;
+    uint64_t left = options.limit != 0 ? options.limit : UINT64_MAX;
+    for (size_t k = 0; k < model->count; k++) {
+        size_t i = options.backwards ? model->count - 1 - k : k;
+        const struct conform_modelled *wanted = &model->events[i];
+        bool in =
+            all ? (int64_t)i + 1 > low && (int64_t)i + 1 <= high && (!prefix || wanted->actor == 1 || wanted->actor == 2)
+                : wanted->actor == actor && wanted->version >= low && wanted->version <= high;
+        if (!in || left == 0)
+            continue;
+        left--;
+        expect_ok(aether_replay_next(replay, &event, AETHER_NO_WAIT));
+        cr_assert(event.index == i + 1 && event.version == wanted->version &&
+                  conform_is(actors[wanted->actor], event.actor, event.actor_size));
+        cr_assert(conform_is(wanted->data, event.data.data, event.data.size));
+    }
+    expect_status(AETHER_ENDED, aether_replay_next(replay, &event, AETHER_NO_WAIT));
+    aether_replay_close(replay);
+    expect_latest(conform_model_latest(model, actor), store, actors[actor]);
+}
+
+static inline void conform_STO2_random_operations_are_those_of_a_model(void)
+{
+    static struct conform_model model;
+    const char *url = conform.new_url();
+    int operations = conform.durability >= AETHER_ON_DISK ? 1500 : 4000;
+    uint64_t seed = (uint64_t)aether_now() | 1;
+    char said[40];
+    snprintf(said, sizeof said, "%llx", (unsigned long long)seed);
+    if (getenv("AETHER_SEED") != NULL)
+        seed = strtoull(getenv("AETHER_SEED"), NULL, 16);
+    cr_log_info("AETHER_SEED=%s", said);
+    aether_store *store = conform_open_with(url, (aether_store_options){0});
+    for (int i = 0; i < operations && model.count + 4 < CONFORM_EVENTS; i++) {
+        if (conform_draw(&seed, 5) != 0) {
+            conform_model_save(store, &model, &seed);
+        } else if (conform.keeps && conform_draw(&seed, 40) == 0) {
+            aether_store_close(store);
+            store = conform_open_with(url, (aether_store_options){.must_exist = true});
+        } else {
+            conform_model_load(store, &model, &seed);
+        }
+    }
+    expect_ok(aether_store_verify(store, NULL, NULL));
+    aether_store_close(store);
+}
+
 /* --------------------------------------------------------------------------------------------------------------- all */
 
 #define UNIT_CONFORM(CASE)                                                                                                  \
@@ -1269,6 +1429,7 @@ static inline void conform_D6_all_memory_goes_back(void)
     CASE(STO2_a_store_opened_again_is_the_same)                                                                             \
     CASE(STO2_contiguous_stores_check_what_they_replay)                                                                     \
     CASE(STO2_what_is_verified_is_sound)                                                                                    \
+    CASE(STO2_random_operations_are_those_of_a_model)                                                                       \
     CASE(D6_all_memory_goes_back)
 
 #endif

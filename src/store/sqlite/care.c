@@ -81,15 +81,16 @@ static aether_status check_pages(struct ae_sqlite_reader *reader, aether_fault_f
 /* Rows that should not be: each question gives a text and a position. */
 static aether_status check_rows(struct ae_sqlite_reader *reader, aether_fault_fn fault, void *user)
 {
+    /* In brackets: each is one text in pieces. */
     static const char *const questions[] = {
-        "SELECT 'an actor goes on after its closing event', min(e.position) FROM event e JOIN (SELECT actor, min(version) "
-        "AS version FROM event"
-        " WHERE flags & 2 GROUP BY actor) c ON c.actor = e.actor WHERE e.version > c.version GROUP BY e.actor",
-        "SELECT 'a snapshot is ahead of its actor, \"' || s.actor || '\"', 0 FROM state s WHERE s.version > (SELECT "
-        "coalesce(max(version), 0)"
-        " FROM event e WHERE e.actor = s.actor)",
-        "SELECT 'a checkpoint is beyond the newest event, \"' || name || '\"', 0 FROM checkpoint WHERE position > (SELECT"
-        " coalesce(max(position), 0) FROM event)",
+        ("SELECT 'an actor goes on after its closing event', min(e.position) FROM event e JOIN (SELECT actor, min(version) "
+         "AS"
+         " version FROM event WHERE flags & 2 GROUP BY actor) c ON c.actor = e.actor WHERE e.version > c.version"
+         " GROUP BY e.actor"),
+        ("SELECT 'a snapshot is ahead of its actor, \"' || s.actor || '\"', 0 FROM state s WHERE s.version > (SELECT"
+         " coalesce(max(version), 0) FROM event e WHERE e.actor = s.actor)"),
+        ("SELECT 'a checkpoint is beyond the newest event, \"' || name || '\"', 0 FROM checkpoint WHERE position > (SELECT"
+         " coalesce(max(position), 0) FROM event)"),
     };
     for (size_t i = 0; i < sizeof questions / sizeof *questions; i++) {
         sqlite3_stmt *statement = ae_sqlite_shape(reader, questions[i]);
