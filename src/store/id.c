@@ -6,9 +6,9 @@
 #include <sys/random.h>
 #include <time.h>
 
-#include "aether/store.h"
 #include "base/process.h"
 #include "base/random.h"
+#include "store/store.h"
 
 struct generator {
     uint64_t state[4];
@@ -56,14 +56,19 @@ static void put(uint8_t *to, uint64_t word)
         to[byte] = (uint8_t)(word >> 8 * (7 - byte));
 }
 
-void aether_id_draw(uint8_t id[16])
+void ae_id_draw_at(uint8_t id[16], int64_t time)
 {
     if (!generator.is_seeded || generator.fork_generation != ae_fork_generation)
         seed();
-    uint64_t now = (uint64_t)aether_now(), milliseconds = now / 1000000, part = (now % 1000000 << 12) / 1000000;
+    uint64_t now = (uint64_t)time, milliseconds = now / 1000000, part = (now % 1000000 << 12) / 1000000;
     put(id, milliseconds << 16 | UINT64_C(7) << 12 | part);
     /* Clear at the top, below the variant: so many ids as a save may have can be counted up from it. */
     put(id + 8, UINT64_C(2) << 62 | (draw() & (UINT64_MAX >> 3)));
+}
+
+void aether_id_draw(uint8_t id[16])
+{
+    ae_id_draw_at(id, aether_now());
 }
 
 void aether_id_write(const uint8_t id[16], char text[37])

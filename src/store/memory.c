@@ -121,7 +121,7 @@ static void free_store(struct ae_memory_store *store)
                     _Alignof(struct ae_record *));
     for (struct ae_record_block *block = store->block, *older; block != NULL; block = older) {
         older = block->older;
-        ae_free(&allocator, block, sizeof *block + block->bytes, _Alignof(struct ae_record_block));
+        ae_free(&allocator, block, sizeof *block + block->bytes, block->align);
     }
     if (store->ids != NULL)
         ae_free(&allocator, store->ids, store->ids_room * sizeof *store->ids, _Alignof(struct ae_record *));

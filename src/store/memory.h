@@ -64,7 +64,7 @@ struct ae_actor_table {
 
 struct ae_record_block {
     struct ae_record_block *older;
-    size_t bytes;
+    size_t bytes, align;
     char space[] __attribute__((aligned(8)));
 };
 
@@ -84,6 +84,7 @@ struct ae_memory_store {
     size_t block_used;
     const struct ae_record **ids; /* open addressing by id and actor; lock: lock */
     size_t ids_room;
+    uint64_t indexed;                       /* up to this index records are among the ids */
     uint64_t commits;                       /* lock: lock */
     pthread_mutex_t shelf;                  /* states and checkpoints */
     struct ae_kept_checkpoint *checkpoints; /* lock: shelf */

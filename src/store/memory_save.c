@@ -1,11 +1,19 @@
 /* The writer's half of the memory store: everything is taken first, so that nothing can fail once anything can be seen. */
 #include "base/allocator.h"
 #include "base/fail.h"
+#include "base/mapping.h"
 #include "base/relax.h"
 #include "base/word.h"
 #include "store/memory.h"
 
-enum { BLOCK = 1 << 20, LIST_LEAST = 4, TABLE_LEAST = 256, IDS_LEAST = 1024 };
+enum {
+    BLOCK_LEAST = 64 << 10,
+    BLOCK_MOST = 4 << 20,
+    LARGE_PAGE = 2 << 20,
+    LIST_LEAST = 4,
+    TABLE_LEAST = 256,
+    IDS_LEAST = 1024
+};
 
 static size_t list_bytes(size_t room)
 {
@@ -106,10 +114,10 @@ static void put_id(const struct ae_record **ids, size_t room, const struct ae_re
     ids[at] = record;
 }
 
-static bool grow_ids(struct ae_memory_store *store, size_t more)
+static bool grow_ids(struct ae_memory_store *store)
 {
     size_t room = store->ids_room != 0 ? store->ids_room : IDS_LEAST / 2;
-    while ((store->newest + more) * 2 > room)
+    while (store->newest * 2 > room)
         room *= 2;
     if (room == store->ids_room)
         return true;
@@ -117,21 +125,30 @@ static bool grow_ids(struct ae_memory_store *store, size_t more)
     if (ids == NULL)
         return false;
     memset(ids, 0, room * sizeof *ids);
-    for (size_t i = 0; i < store->ids_room; i++)
-        if (store->ids[i] != NULL)
-            put_id(ids, room, store->ids[i]);
     if (store->ids != NULL)
         ae_free(&store->allocator, store->ids, store->ids_room * sizeof *ids, _Alignof(struct ae_record *));
     store->ids = ids;
     store->ids_room = room;
+    store->indexed = 0;
+    return true;
+}
+
+/*
+ * The index of ids is brought up to date when somebody asks: ids that the store has drawn are new, and need no look. A
+ * program that never gives ids of its own does not pay for the index.
+ */
+static bool index_ids(struct ae_memory_store *store)
+{
+    if (!grow_ids(store))
+        return false;
+    for (; store->indexed < store->newest; store->indexed++)
+        put_id(store->ids, store->ids_room, ae_memory_at(store, store->indexed + 1));
     return true;
 }
 
 static const struct ae_record *find_id(const struct ae_memory_store *store, const struct ae_stored_actor *actor,
                                        const uint8_t id[16])
 {
-    if (store->ids_room == 0)
-        return NULL;
     size_t at = id_hash(id, actor) & (store->ids_room - 1);
     for (; store->ids[at] != NULL; at = (at + 1) & (store->ids_room - 1))
         if (store->ids[at]->actor == actor && memcmp(store->ids[at]->id, id, 16) == 0)
@@ -154,9 +171,10 @@ static size_t place_of(const struct ae_stored_actor *actor, const struct ae_reco
 }
 
 /* AETHER_EMPTY: none of the ids is stored. */
-static aether_status compare(const struct ae_memory_store *store, const struct ae_stored_actor *actor,
-                             aether_driver_save *save)
+static aether_status compare(struct ae_memory_store *store, const struct ae_stored_actor *actor, aether_driver_save *save)
 {
+    if (!index_ids(store))
+        return ae_fail(AETHER_NO_MEMORY, "save: no memory for the index of ids");
     const struct ae_record *first = find_id(store, actor, save->events[0].id);
     bool any = first != NULL, same = any;
     size_t at = any ? place_of(actor, first) : 0;
@@ -193,18 +211,32 @@ static size_t record_bytes(const aether_event *event)
     return (size + 7) & ~(size_t)7;
 }
 
+/* The next block is twice as large as the last one, up to a limit: a small store takes little, a large one large pages. */
+static bool add_block(struct ae_memory_store *store, size_t least)
+{
+    size_t size = store->block != NULL ? (store->block->bytes + sizeof *store->block) * 2 : BLOCK_LEAST;
+    size = size < BLOCK_MOST ? size : BLOCK_MOST;
+    bool is_large = size == BLOCK_MOST && least <= size - sizeof *store->block;
+    if (least > size - sizeof *store->block)
+        size = least + sizeof *store->block;
+    size_t align = is_large ? LARGE_PAGE : _Alignof(struct ae_record_block);
+    struct ae_record_block *block = ae_alloc(&store->allocator, size, align);
+    if (block == NULL)
+        return false;
+    if (is_large)
+        ae_advise_large_pages(block, size);
+    block->older = store->block;
+    block->bytes = size - sizeof *block;
+    block->align = align;
+    store->block = block;
+    store->block_used = 0;
+    return true;
+}
+
 static char *take_space(struct ae_memory_store *store, size_t bytes)
 {
-    if (AE_UNLIKELY(store->block == NULL || store->block->bytes - store->block_used < bytes)) {
-        size_t size = bytes > BLOCK - sizeof *store->block ? bytes : BLOCK - sizeof *store->block;
-        struct ae_record_block *block = ae_alloc(&store->allocator, sizeof *block + size, _Alignof(struct ae_record_block));
-        if (block == NULL)
-            return NULL;
-        block->older = store->block;
-        block->bytes = size;
-        store->block = block;
-        store->block_used = 0;
-    }
+    if (AE_UNLIKELY(store->block == NULL || store->block->bytes - store->block_used < bytes) && !add_block(store, bytes))
+        return NULL;
     char *space = store->block->space + store->block_used;
     store->block_used += bytes;
     return space;
@@ -257,7 +289,6 @@ static void place_record(struct ae_memory_store *store, struct ae_stored_actor *
     int chunk = 63 - __builtin_clzll(place) - __builtin_ctz(AE_CHUNK_LEAST);
     store->chunks[chunk][place - ((uint64_t)AE_CHUNK_LEAST << chunk)] = record;
     actor->list->items[actor->count + i] = record;
-    put_id(store->ids, store->ids_room, record);
 }
 
 static void publish(struct ae_memory_store *store, struct ae_stored_actor *actor, size_t count)
@@ -276,7 +307,7 @@ static aether_status store_events(struct ae_memory_store *store, struct ae_store
     for (size_t i = 0; i < save->count; i++)
         bytes += record_bytes(&save->events[i]);
     char *space = NULL;
-    if (grow_list(store, actor, save->count) && grow_ids(store, save->count) && take_chunks(store, save->count))
+    if (grow_list(store, actor, save->count) && take_chunks(store, save->count))
         space = take_space(store, bytes);
     if (space == NULL)
         return ae_fail(AETHER_NO_MEMORY, "save: no memory for %zu events", save->count);
@@ -324,8 +355,6 @@ static aether_status save_one(struct ae_memory_store *store, aether_driver_save 
     struct ae_stored_actor *actor = ae_memory_find(store, name, hash);
     if (actor == NULL)
         return save_new_actor(store, save, name, hash);
-    if (store->ids_room != 0)
-        __builtin_prefetch(&store->ids[id_hash(save->events[0].id, actor) & (store->ids_room - 1)], 1);
     int64_t first, latest = actor->list->items[actor->count - 1]->version;
     if (!save->drawn_id) {
         aether_status status = compare(store, actor, save);

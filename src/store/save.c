@@ -132,7 +132,7 @@ static void add_to_id(uint8_t to[16], const uint8_t from[16], int64_t number)
 }
 
 /* An id each. A retry has those of the first attempt, of which it knows the last one. */
-static aether_status give_ids(struct save *save, const aether_saved *retry, const char *call)
+static aether_status give_ids(struct save *save, const aether_saved *retry, int64_t *now, const char *call)
 {
     aether_event *events = save->events;
     size_t count = save->driver->count, given = 0;
@@ -146,7 +146,7 @@ static aether_status give_ids(struct save *save, const aether_saved *retry, cons
     if (retry != NULL)
         add_to_id(first, retry->id, -(int64_t)(count - 1));
     else
-        aether_id_draw(first);
+        ae_id_draw_at(first, *now = aether_now());
     save->driver->drawn_id = retry == NULL;
     for (size_t i = 0; i < count; i++)
         add_to_id(events[i].id, first, (int64_t)i);
@@ -166,9 +166,9 @@ static aether_status check_ids(const aether_event *events, size_t count, const c
     return AETHER_OK;
 }
 
-static void give_times(struct save *save)
+/* now: 0, or what it is. */
+static void give_times(struct save *save, int64_t now)
 {
-    int64_t now = 0;
     for (size_t i = 0; i < save->driver->count; i++)
         if (save->events[i].timestamp == 0) {
             save->events[i].timestamp = now = now != 0 ? now : aether_now();
@@ -208,14 +208,15 @@ static aether_status prepare(aether_store *store, struct save *save, const aethe
         driver->has_base = true;
         driver->base = driver->saved.base = options->retry->base;
     }
+    int64_t now = 0;
     aether_status status = check_batch(save->events, driver->count, driver->contiguous, call);
     if (status == AETHER_OK)
-        status = give_ids(save, options->retry, call);
+        status = give_ids(save, options->retry, &now, call);
     if (status == AETHER_OK)
         status = check_ids(save->events, driver->count, call);
     if (status != AETHER_OK)
         return status;
-    give_times(save);
+    give_times(save, now);
     const aether_event *last = &save->events[driver->count - 1];
     memcpy(driver->saved.id, last->id, sizeof last->id);
     driver->saved.version = last->version;

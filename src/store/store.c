@@ -116,7 +116,12 @@ int64_t ae_store_deadline(const aether_store *store, int64_t timeout_ns)
 {
     if (timeout_ns == 0)
         timeout_ns = store->options.timeout_ns;
-    return ae_deadline(timeout_ns == 0 ? TIMEOUT : timeout_ns < 0 ? 0 : timeout_ns);
+    if (timeout_ns == 0)
+        timeout_ns = TIMEOUT;
+    if (timeout_ns == AETHER_FOREVER)
+        return AETHER_FOREVER;
+    int64_t now = ae_clock.coarse(); /* each save comes here; milliseconds do not matter */
+    return timeout_ns < 0 ? now : timeout_ns > AETHER_FOREVER - now ? AETHER_FOREVER : now + timeout_ns;
 }
 
 aether_status ae_store_thread(pthread_t *thread, void *(*body)(void *), void *user, const char *name)

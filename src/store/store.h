@@ -57,6 +57,9 @@ int64_t ae_store_deadline(const aether_store *store, int64_t timeout_ns);
 /* An actor's, type's, reducer's or checkpoint's name: 1 to AETHER_NAME_MAX bytes of UTF-8 without NUL. */
 AETHER_CHECKED aether_status ae_name_check(const char *name, size_t size, const char *what, const char *call);
 
+/* As aether_id_draw(), where the time is known already. */
+void ae_id_draw_at(uint8_t id[16], int64_t time);
+
 /* A thread of the library's own, with all signals blocked. */
 AETHER_CHECKED aether_status ae_store_thread(pthread_t *thread, void *(*body)(void *), void *user, const char *name);
 

@@ -156,9 +156,9 @@ static bool is_wanted(const struct sqlite_replay *replay, const aether_event *ev
 }
 
 /* What has been passed: the next page begins behind it. */
-static void pass(struct sqlite_replay *replay, const aether_event *event, int64_t raw_version)
+static void pass(struct sqlite_replay *replay, const aether_event *event)
 {
-    int64_t place = replay->what.actor.data != NULL ? raw_version : (int64_t)event->index;
+    int64_t place = replay->what.actor.data != NULL ? event->version : (int64_t)event->index;
     if (replay->what.backwards)
         replay->high = place - 1;
     else
@@ -181,13 +181,12 @@ static aether_status read_rows(struct sqlite_replay *replay, sqlite3_stmt *state
             to = replay->bytes;
             left = replay->bytes_room;
         }
-        int64_t version = sqlite3_column_int64(statement, 2);
         if (entry->wrong != NULL || is_wanted(replay, &entry->event)) {
             keep_event(&entry->event, &to);
             left -= size;
             replay->count++;
         }
-        pass(replay, &entry->event, version);
+        pass(replay, &entry->event);
         if (replay->count == replay->room)
             break;
     }

@@ -94,8 +94,8 @@ static aether_status make_store(struct ae_sqlite_store *store)
     if (store->options.read_only || store->options.must_exist)
         return aether_fail(AETHER_NO_STORE, "sqlite: \"%.120s\" is empty, there is no store in it", store->path);
     /*
-     * The change to WAL still goes by the old kind of journal. EXTRA forces its deletion to disk, too: did it come back after a
-     * crash, it would take back the change, and with it all that the log has by then.
+     * The change to WAL still goes by the old kind of journal. EXTRA forces its deletion to disk, too: did it come back
+     * after a crash, it would take back the change, and with it all that the log has by then.
      */
     int code = execute(store->db, "PRAGMA synchronous=EXTRA; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL");
     if (code == SQLITE_OK)
