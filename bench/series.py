@@ -180,6 +180,30 @@ def other_series(quick):
                  {key: "ns" for key in ("aether_p50_ns", "aether_p99_ns", "eventfd_p50_ns", "eventfd_p99_ns")})
     yield from match_series(quick)
     yield from bus_series(quick)
+    yield from store_series(quick)
+
+
+STORE_FIGURES = {"saved_per_s": "events/s", "loaded_m_per_s": "M events/s", "actor_1000_us": "us", "latest_cached_ns": "ns",
+                 "latest_uncached_ns": "ns"}
+LOOP_FIGURES = {"saved_per_s": "events/s", "loaded_m_per_s": "M events/s"}
+
+
+def store_name(**options):
+    return " ".join(["store", *(f"{key}={value}" for key, value in options.items())])
+
+
+def store_series(quick):
+    """The stores, and a loop on SQLite that does what ours does."""
+    few, many = (5_000, 50_000) if quick else (30_000, 200_000)
+    yield Series("store", store_name(store="memory"), program("store", events=10 * many), STORE_FIGURES)
+    for events, options in ((few, {}), (2 * few, {"threads": 16}), (2 * few, {"threads": 64}), (many, {"batch": 100})):
+        yield Series("store", store_name(store="sqlite", **options), program("store", store="sqlite", events=events, **options),
+                     STORE_FIGURES)
+    for events, batch in ((few, 1), (many, 100)):
+        yield Series("store", f"sqlite_loop batch={batch}", program(os.path.join("peers", "sqlite"), events=events, batch=batch),
+                     LOOP_FIGURES)
+    yield Series("store_state", "store_state", program("store_state", events=100_000 if quick else 1_000_000),
+                 {"state_ms": "ms", "replay_ms": "ms", "live_ms": "ms", "p99_alone_us": "us", "p99_with_snapshots_us": "us"})
 
 
 def bus_name(**options):
@@ -299,8 +323,34 @@ def bus_targets():
     ]
 
 
+def store_targets():
+    memory, one, batches = store_name(store="memory"), store_name(store="sqlite"), store_name(store="sqlite", batch=100)
+    callers = [store_name(store="sqlite", threads=threads) for threads in (16, 64)]
+
+    def figure(name, series, key, to=None, **bound):
+        return Target(name, ([series], key), to, **bound)
+
+    return [
+        figure("memory store: save", memory, "saved_per_s", at_least=3_000_000, unit="events/s"),
+        figure("memory store: load", memory, "loaded_m_per_s", at_least=20, unit="M events/s"),
+        figure("SQLite store: 1 caller / a loop", one, "saved_per_s", (["sqlite_loop batch=1"], "saved_per_s"), at_least=0.9),
+        figure("SQLite store: batches of 100 / a loop", batches, "saved_per_s", (["sqlite_loop batch=100"], "saved_per_s"),
+               at_least=0.9),
+        figure("SQLite store: 16 callers / 1", callers[0], "saved_per_s", ([one], "saved_per_s"), at_least=4),
+        figure("SQLite store: 64 callers / 1", callers[1], "saved_per_s", ([one], "saved_per_s"), at_least=4),
+        figure("SQLite store: replay of all", batches, "loaded_m_per_s", at_least=3, unit="M events/s"),
+        figure("SQLite store: one actor of 1,000 events", batches, "actor_1000_us", at_most=700, unit="us"),
+        figure("latest version, cached", batches, "latest_cached_ns", at_most=60, unit="ns"),
+        figure("latest version, uncached", batches, "latest_uncached_ns", at_most=10_000, unit="ns"),
+        figure("state of an actor with 1,000,000 events, snapshots", "store_state", "state_ms", at_most=1, unit="ms"),
+        figure("caught up: until a new event is there", "store_state", "live_ms", at_most=10, unit="ms"),
+        figure("p99 of a save with snapshots / without", "store_state", "p99_with_snapshots_us",
+               (["store_state"], "p99_alone_us"), at_most=1.2),
+    ]
+
+
 def targets():
-    return throughput_targets() + bus_targets() + [
+    return throughput_targets() + bus_targets() + store_targets() + [
         Target("system calls of the writer, inline", (["syscalls inline"], "writer_calls"), None, at_most=0, unit="calls"),
         Target("system calls of the writer, plain", (["syscalls plain"], "writer_calls"), None, at_most=0, unit="calls"),
         Target("1 sleeping reader, publish until it runs / futex", (["wake"], "aether_p50_ns"),
