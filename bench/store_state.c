@@ -82,7 +82,7 @@ static double state_ms(const aether_reducer *by)
 }
 
 /* Follows all of the past; then another thread saves one, and the time is taken until it is here. */
-static double catch_up(double *seconds)
+static double catch_up(double *seconds, uint64_t *lost)
 {
     aether_replay *replay =
         bench_handle(aether_load_all(store, &(aether_load_options){.follow = true, .mark = true}), "aether_load_all");
@@ -94,6 +94,7 @@ static double catch_up(double *seconds)
             bench_fail("position %" PRIu64 " came after %" PRIu64, event.index, last - 1);
     } while (event.kind != AETHER_EVENT_CAUGHT_UP);
     *seconds = (double)(bench_now_ns() - begin) / 1e9;
+    *lost = event.index - last;
     uint64_t saved = bench_now_ns();
     bench_ok(aether_save(store, AETHER_EVENT(.actor = "live", .type = "T"), NULL), "aether_save");
     bench_ok(aether_replay_next(replay, &event, AETHER_SECONDS(60)), "aether_replay_next");
@@ -144,7 +145,8 @@ int main(int argc, char **argv)
     bench_ok(aether_state_settle(store, AETHER_SECONDS(120)), "aether_state_settle");
     fill("long", 50); /* the latest are not in it */
     bench_ok(aether_state_settle(store, AETHER_SECONDS(120)), "aether_state_settle");
-    double with_ms = state_ms(&reducer), full_ms = state_ms(&without), catch_up_s, live_ms = catch_up(&catch_up_s);
+    uint64_t lost;
+    double with_ms = state_ms(&reducer), full_ms = state_ms(&without), catch_up_s, live_ms = catch_up(&catch_up_s, &lost);
     uint64_t alone[ROUNDS], beside[ROUNDS];
     for (int round = 0; round < ROUNDS; round++) {
         char actor[40];
@@ -171,6 +173,7 @@ int main(int argc, char **argv)
     bench_real("live_ms", live_ms);
     bench_real("p99_alone_us", (double)bench_quantile(alone, ROUNDS, 0.5) / 1e3);
     bench_real("p99_with_snapshots_us", (double)bench_quantile(beside, ROUNDS, 0.5) / 1e3);
+    bench_count("lost", lost);
     bench_end();
-    return 0;
+    return lost != 0;
 }

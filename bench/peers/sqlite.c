@@ -128,6 +128,7 @@ int main(int argc, char **argv)
     bench_measured();
     bench_real("saved_per_s", (double)count / seconds);
     bench_real("loaded_m_per_s", (double)count / load_seconds / 1e6);
+    bench_count("lost", (uint64_t)events > count ? (uint64_t)events - count : 0);
     bench_end();
     free(data);
     return 0;

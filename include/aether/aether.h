@@ -7,6 +7,7 @@
 #include "aether/bus.h"
 #include "aether/event.h"
 #include "aether/poller.h"
+#include "aether/retry.h"
 #include "aether/state.h"
 #include "aether/store.h"
 #include "aether/subject.h"
