@@ -100,7 +100,7 @@ static void free_actor(struct ae_memory_store *store, struct ae_stored_actor *ac
     ae_memory_states_free(store, actor);
     for (struct ae_record_list *list = actor->list, *older; list != NULL; list = older) {
         older = list->older;
-        ae_free(&store->allocator, list, sizeof *list + list->room * sizeof *list->items, _Alignof(struct ae_record_list));
+        ae_free(&store->allocator, list, sizeof *list + list->room * sizeof(void *), _Alignof(struct ae_record_list));
     }
     ae_free(&store->allocator, actor, sizeof *actor + actor->name_size, _Alignof(struct ae_stored_actor));
 }
@@ -113,18 +113,18 @@ static void free_store(struct ae_memory_store *store)
             free_actor(store, store->table->slots[i]);
     for (struct ae_actor_table *table = store->table, *older; table != NULL; table = older) {
         older = table->older;
-        ae_free(&allocator, table, sizeof *table + table->room * sizeof *table->slots, _Alignof(struct ae_actor_table));
+        ae_free(&allocator, table, sizeof *table + table->room * sizeof(void *), _Alignof(struct ae_actor_table));
     }
     for (int chunk = 0; chunk < AE_CHUNKS; chunk++)
         if (store->chunks[chunk] != NULL)
-            ae_free(&allocator, store->chunks[chunk], ((size_t)AE_CHUNK_LEAST << chunk) * sizeof(struct ae_record *),
+            ae_free(&allocator, store->chunks[chunk], ((size_t)AE_CHUNK_LEAST << chunk) * sizeof(void *),
                     _Alignof(struct ae_record *));
     for (struct ae_record_block *block = store->block, *older; block != NULL; block = older) {
         older = block->older;
         ae_free(&allocator, block, sizeof *block + block->bytes, block->align);
     }
     if (store->ids != NULL)
-        ae_free(&allocator, store->ids, store->ids_room * sizeof *store->ids, _Alignof(struct ae_record *));
+        ae_free(&allocator, store->ids, store->ids_room * sizeof(void *), _Alignof(struct ae_record *));
     if (store->shared_name != NULL)
         ae_free(&allocator, store->shared_name, strlen(store->shared_name) + 1, 1);
     ae_memory_shelf_free(store);

@@ -114,18 +114,18 @@ static inline uint64_t ae_memory_newest(const struct ae_memory_store *store)
 }
 
 /* memory_save.c */
-void ae_memory_save(void *store, aether_driver_save *saves, size_t count, int64_t deadline);
+void ae_memory_save(void *driver, aether_driver_save *saves, size_t count, int64_t deadline);
 /* memory_replay.c */
-aether_status ae_memory_replay_open(void *store, const aether_driver_replay *what, int64_t deadline, void **replay);
-aether_status ae_memory_replay_next(void *replay, aether_event *event, int64_t timeout_ns);
-void ae_memory_replay_close(void *replay);
+aether_status ae_memory_replay_open(void *store, const aether_driver_replay *what, int64_t deadline, void **opened);
+aether_status ae_memory_replay_next(void *opened, aether_event *event, int64_t timeout_ns);
+void ae_memory_replay_close(void *opened);
 /* memory_shelf.c */
-aether_status ae_memory_state_save(void *store, aether_text actor, aether_text reducer,
+aether_status ae_memory_state_save(void *driver, aether_text actor, aether_text reducer,
                                    const aether_state_snapshot *snapshot, int64_t deadline);
-aether_status ae_memory_state_load(void *store, aether_text actor, aether_text reducer, int64_t deadline,
+aether_status ae_memory_state_load(void *driver, aether_text actor, aether_text reducer, int64_t deadline,
                                    void (*take)(const aether_state_snapshot *snapshot, void *user), void *user);
-aether_status ae_memory_checkpoint_save(void *store, aether_text name, uint64_t index, int64_t deadline);
-aether_status ae_memory_checkpoint_load(void *store, aether_text name, int64_t deadline, uint64_t *index);
+aether_status ae_memory_checkpoint_save(void *driver, aether_text name, uint64_t index, int64_t deadline);
+aether_status ae_memory_checkpoint_load(void *driver, aether_text name, int64_t deadline, uint64_t *index);
 void ae_memory_shelf_free(struct ae_memory_store *store);
 void ae_memory_states_free(struct ae_memory_store *store, struct ae_stored_actor *actor);
 

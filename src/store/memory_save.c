@@ -17,12 +17,12 @@ enum {
 
 static size_t list_bytes(size_t room)
 {
-    return sizeof(struct ae_record_list) + room * sizeof(struct ae_record *);
+    return sizeof(struct ae_record_list) + room * sizeof(void *);
 }
 
 static size_t table_bytes(size_t room)
 {
-    return sizeof(struct ae_actor_table) + room * sizeof(struct ae_stored_actor *);
+    return sizeof(struct ae_actor_table) + room * sizeof(void *);
 }
 
 /* ------------------------------------------------------------------------------------------------------------ actors */
@@ -91,7 +91,7 @@ static bool grow_list(struct ae_memory_store *store, struct ae_stored_actor *act
     list->older = old;
     list->room = (uint32_t)room;
     if (old != NULL)
-        memcpy(list->items, old->items, actor->count * sizeof *list->items);
+        memcpy(list->items, old->items, actor->count * sizeof(void *));
     /* S2: pairs with the load in memory_replay.c: what the older list had is in it. */
     AE_STORE(S2_LIST, &actor->list, list, release);
     return true;
@@ -121,12 +121,12 @@ static bool grow_ids(struct ae_memory_store *store)
         room *= 2;
     if (room == store->ids_room)
         return true;
-    const struct ae_record **ids = ae_alloc(&store->allocator, room * sizeof *ids, _Alignof(struct ae_record *));
+    const struct ae_record **ids = ae_alloc(&store->allocator, room * sizeof(void *), _Alignof(struct ae_record *));
     if (ids == NULL)
         return false;
-    memset(ids, 0, room * sizeof *ids);
+    memset(ids, 0, room * sizeof(void *));
     if (store->ids != NULL)
-        ae_free(&store->allocator, store->ids, store->ids_room * sizeof *ids, _Alignof(struct ae_record *));
+        ae_free(&store->allocator, store->ids, store->ids_room * sizeof(void *), _Alignof(struct ae_record *));
     store->ids = ids;
     store->ids_room = room;
     store->indexed = 0;
@@ -273,7 +273,7 @@ static bool take_chunks(struct ae_memory_store *store, size_t more)
     uint64_t last = store->newest + more - 1 + AE_CHUNK_LEAST;
     int chunk = 63 - __builtin_clzll(last) - __builtin_ctz(AE_CHUNK_LEAST);
     for (; chunk >= 0 && store->chunks[chunk] == NULL; chunk--) {
-        size_t bytes = ((size_t)AE_CHUNK_LEAST << chunk) * sizeof(struct ae_record *);
+        size_t bytes = ((size_t)AE_CHUNK_LEAST << chunk) * sizeof(void *);
         const struct ae_record **records = ae_alloc(&store->allocator, bytes, _Alignof(struct ae_record *));
         if (records == NULL)
             return false;

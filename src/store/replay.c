@@ -80,7 +80,7 @@ static size_t text_bytes(const aether_event *event)
 
 static char *put(char *at, const char *bytes, size_t size)
 {
-    if (size != 0)
+    if (size != 0 && bytes != NULL)
         memcpy(at, bytes, size);
     return at + size;
 }
@@ -97,6 +97,9 @@ aether_status aether_upcast_emit_sized(aether_upcast *out, const aether_event *g
     aether_status status = ae_name_check(event.type, event.type_size, "type", call);
     if (status != AETHER_OK)
         return status;
+    if ((event.data.data == NULL && event.data.size != 0) || (event.metadata.data == NULL && event.metadata.size != 0) ||
+        (event.extra.data == NULL && event.extra.size != 0))
+        return ae_fail(AETHER_INVALID, "%s: data, metadata or extra are NULL with a size", call);
     if (!make_room(out, sizeof event + text_bytes(&event)))
         return ae_fail(AETHER_NO_MEMORY, "%s: no memory for an event", call);
     char *head = out->bytes + out->size;

@@ -321,7 +321,7 @@ aether_status aether_retry_save_sized(aether_store *store, const char *actor, co
         int64_t version = 0;
         bool again = false, done = false;
         aether_id_draw(id);
-        while (!done && (status = allow(&attempts, call)) == AETHER_OK) {
+        while (!done && decide != NULL && (status = allow(&attempts, call)) == AETHER_OK) {
             status = attempt(&attempts, store, &decision, id, decide, user, &version, again);
             report(&attempts, status);
             /* A fault after an unknown outcome leaves it unknown. */
@@ -347,11 +347,13 @@ aether_status aether_retry_call_sized(const aether_retry_policy *policy, size_t 
     static const char call[] = "aether_retry_call";
     aether_retry_outcome outcome = {0};
     struct attempts attempts;
-    aether_status status = function != NULL ? AETHER_OK : ae_fail(AETHER_INVALID, "%s: the function is NULL", call);
-    if (status == AETHER_OK)
+    aether_status status = AETHER_INVALID;
+    if (function != NULL)
         status = begin(&attempts, policy, policy_size, &outcome, call);
+    else
+        (void)ae_fail(status, "%s: the function is NULL", call);
     bool done = status != AETHER_OK;
-    while (!done && (status = allow(&attempts, call)) == AETHER_OK) {
+    while (!done && function != NULL && (status = allow(&attempts, call)) == AETHER_OK) {
         status = function(user);
         report(&attempts, status);
         done = status == AETHER_OK;

@@ -72,13 +72,17 @@ static uint32_t checksum_of(aether_text actor, aether_text reducer, const aether
 static aether_status check_reducer(const aether_reducer *given, size_t size, aether_reducer *reducer, const char *call)
 {
     memset(reducer, 0, sizeof *reducer);
-    if (given == NULL)
-        return ae_fail(AETHER_INVALID, "%s: the reducer is NULL", call);
+    if (given == NULL) {
+        (void)ae_fail(AETHER_INVALID, "%s: the reducer is NULL", call);
+        return AETHER_INVALID;
+    }
     memcpy(reducer, given, size < sizeof *reducer ? size : sizeof *reducer);
     aether_text name = aether_text_of(reducer->name);
     aether_status status = ae_name_check(name.data, name.size, "reducer's name", call);
-    if (status == AETHER_OK && (reducer->create == NULL || reducer->destroy == NULL || reducer->apply == NULL))
-        return ae_fail(AETHER_INVALID, "%s: the reducer \"%s\" needs create, destroy and apply", call, reducer->name);
+    if (status == AETHER_OK && (reducer->create == NULL || reducer->destroy == NULL || reducer->apply == NULL)) {
+        (void)ae_fail(AETHER_INVALID, "%s: the reducer \"%s\" needs create, destroy and apply", call, reducer->name);
+        return AETHER_INVALID;
+    }
     if (status == AETHER_OK && (reducer->capture == NULL) != (reducer->restore == NULL))
         return ae_fail(AETHER_INVALID, "%s: the reducer \"%s\" has one of capture and restore, it needs both or none", call,
                        reducer->name);

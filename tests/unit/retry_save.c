@@ -276,7 +276,7 @@ TEST(retry_save, STO10_R5_pauses_are_drawn_over_their_whole_length)
                 break;
             case AETHER_BACKOFF_DECORRELATED:
                 expect_within(AETHER_MILLISECONDS(1),
-                               before * 3 < AETHER_MILLISECONDS(50) ? before * 3 : AETHER_MILLISECONDS(50), pause);
+                              before * 3 < AETHER_MILLISECONDS(50) ? before * 3 : AETHER_MILLISECONDS(50), pause);
                 before = pause;
                 break;
             case AETHER_BACKOFF_ADAPTIVE:

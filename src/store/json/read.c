@@ -66,13 +66,15 @@ static aether_status fail_at(aether_json_reader *reader, const char *at, const c
 {
     size_t offset = at >= reader->text && at <= reader->text + reader->size ? (size_t)(at - reader->text) : 0;
     reader->place = ae_json_place_of(reader->text, offset, reader->line);
-    return aether_fail(AETHER_MALFORMED, "line %llu column %llu: %s", (unsigned long long)reader->place.line,
-                       (unsigned long long)reader->place.column, what);
+    (void)aether_fail(AETHER_MALFORMED, "line %llu column %llu: %s", (unsigned long long)reader->place.line,
+                      (unsigned long long)reader->place.column, what);
+    return AETHER_MALFORMED;
 }
 
 static aether_status no_memory(void)
 {
-    return aether_fail(AETHER_NO_MEMORY, "aether_json_read: no memory");
+    (void)aether_fail(AETHER_NO_MEMORY, "aether_json_read: no memory");
+    return AETHER_NO_MEMORY;
 }
 
 /* ------------------------------------------------------------------------------------------------------------- values */
@@ -301,7 +303,7 @@ static enum member member_of(const struct object *object, aether_text name)
 
 static aether_status read_member(struct object *object)
 {
-    aether_text raw_name, name, raw;
+    aether_text raw_name = {"", 0}, name = {"", 0}, raw = {"", 0};
     skip_blanks(object);
     if (object->at >= object->end || *object->at != '"')
         return fail_at(object->reader, object->at, "the name of a member is missing");
@@ -377,7 +379,7 @@ aether_status aether_json_read_sized(aether_json_reader *reader, const char *tex
         return status;
     if (event == NULL)
         return aether_fail(AETHER_INVALID, "aether_json_read: the event is NULL");
-    aether_event whole;
+    aether_event whole = {0};
     struct object object = {.reader = reader, .event = &whole, .at = reader->text, .end = reader->text + size};
     status = read_outer(reader, &object);
     if (status == AETHER_OK)
@@ -409,7 +411,7 @@ static aether_status read_elements(aether_json_reader *reader, aether_text array
     if (take(&object, ']'))
         return fail_at(reader, array.data, "batch has no events");
     do {
-        aether_event event;
+        aether_event event = {0};
         struct object element = {.reader = reader, .event = &event, .at = object.at, .end = object.end};
         aether_status status = read_object(&element);
         if (status != AETHER_OK)
@@ -433,7 +435,7 @@ aether_status aether_json_read_batch_sized(aether_json_reader *reader, const cha
         return aether_fail(
             AETHER_INVALID,
             "aether_json_read_batch: events or count is NULL, or the program has another aether_event than this library");
-    aether_event whole;
+    aether_event whole = {0};
     struct object object = {
         .reader = reader, .event = &whole, .at = reader->text, .end = reader->text + size, .is_outer = true};
     status = read_outer(reader, &object);

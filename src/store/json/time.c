@@ -85,9 +85,11 @@ static int64_t days_in(int64_t year, int64_t month)
 
 bool aether_json_read_time(const char *text, size_t size, int64_t *timestamp)
 {
+    if (text == NULL)
+        return false;
     const char *at = text, *end = text + size;
     int64_t year, month, day, hour, minute, second, part = 0, offset = 0;
-    if (text == NULL || !take_number(&at, end, 4, &year) || !take(&at, end, "-") || !take_number(&at, end, 2, &month) ||
+    if (!take_number(&at, end, 4, &year) || !take(&at, end, "-") || !take_number(&at, end, 2, &month) ||
         !take(&at, end, "-") || !take_number(&at, end, 2, &day) || !take(&at, end, "Tt ") ||
         !take_number(&at, end, 2, &hour) || !take(&at, end, ":") || !take_number(&at, end, 2, &minute) ||
         !take(&at, end, ":") || !take_number(&at, end, 2, &second))

@@ -123,16 +123,16 @@ void ae_sqlite_give_reader(struct ae_sqlite_store *store, struct ae_sqlite_reade
 void ae_sqlite_free_reader(struct ae_sqlite_reader *reader);
 /* A statement of this text, reset; NULL with a failure remembered. */
 sqlite3_stmt *ae_sqlite_shape(struct ae_sqlite_reader *reader, const char *text);
-aether_status ae_sqlite_latest(void *store, aether_text actor, int64_t deadline, int64_t *version, uint64_t *generation);
-aether_status ae_sqlite_newest(void *store, int64_t deadline, uint64_t *index);
-aether_status ae_sqlite_state_load(void *store, aether_text actor, aether_text reducer, int64_t deadline,
+aether_status ae_sqlite_latest(void *driver, aether_text actor, int64_t deadline, int64_t *version, uint64_t *generation);
+aether_status ae_sqlite_newest(void *driver, int64_t deadline, uint64_t *index);
+aether_status ae_sqlite_state_load(void *driver, aether_text actor, aether_text name, int64_t deadline,
                                    void (*take)(const aether_state_snapshot *snapshot, void *user), void *user);
-aether_status ae_sqlite_checkpoint_load(void *store, aether_text name, int64_t deadline, uint64_t *index);
+aether_status ae_sqlite_checkpoint_load(void *driver, aether_text name, int64_t deadline, uint64_t *index);
 
 /* replay.c */
-aether_status ae_sqlite_replay_open(void *store, const aether_driver_replay *what, int64_t deadline, void **replay);
-aether_status ae_sqlite_replay_next(void *replay, aether_event *event, int64_t timeout_ns);
-void ae_sqlite_replay_close(void *replay);
+aether_status ae_sqlite_replay_open(void *driver, const aether_driver_replay *what, int64_t deadline, void **opened);
+aether_status ae_sqlite_replay_next(void *opened, aether_event *event, int64_t timeout_ns);
+void ae_sqlite_replay_close(void *opened);
 
 /* row.c: the columns that an event is read from, and how. */
 #define AE_SQLITE_COLUMNS "position, actor, version, id, type, timestamp, flags, metadata, data, extra, checksum"
@@ -140,7 +140,7 @@ void ae_sqlite_replay_close(void *replay);
 const char *ae_sqlite_row(sqlite3_stmt *statement, aether_event *event);
 
 /* care.c */
-aether_status ae_sqlite_copy(void *store, const char *place);
-aether_status ae_sqlite_verify(void *store, aether_fault_fn fault, void *user);
+aether_status ae_sqlite_copy(void *driver, const char *place);
+aether_status ae_sqlite_verify(void *driver, aether_fault_fn fault, void *user);
 
 #endif
