@@ -30,19 +30,23 @@ set(CPACK_DEBIAN_RUNTIME_PACKAGE_NAME ${runtime})
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_SECTION libs)
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_SHLIBDEPS ON)
 # Which package another one needs that links the library, and that the linker's cache is to be renewed.
-file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/shlibs "libaether-core ${PROJECT_VERSION_MAJOR} ${runtime} (>= ${PROJECT_VERSION})\n")
+file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/shlibs "")
+foreach(library IN LISTS libraries)
+    file(APPEND ${CMAKE_CURRENT_BINARY_DIR}/shlibs "libaether-${library} ${PROJECT_VERSION_MAJOR} ${runtime} (>= ${PROJECT_VERSION})\n")
+endforeach()
 file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/triggers "activate-noawait ldconfig\n")
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_CONTROL_EXTRA ${CMAKE_CURRENT_BINARY_DIR}/shlibs ${CMAKE_CURRENT_BINARY_DIR}/triggers)
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_CONTROL_STRICT_PERMISSION ON)
-set(CPACK_DEBIAN_RUNTIME_DESCRIPTION "event streams inside a program (shared library)
+set(CPACK_DEBIAN_RUNTIME_DESCRIPTION "event streams inside a program (shared libraries)
 ${about}
 
-This package has the shared library.")
+This package has the shared libraries and the command aether, which works with
+stores of events.")
 
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME ${development})
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
-# liburcu-dev is for those who link the static library.
-set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "${runtime} (= ${debian_version}), liburcu-dev (>= 0.13)")
+# All but the first are for those who link the static libraries.
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "${runtime} (= ${debian_version}), liburcu-dev (>= 0.13), libcjson-dev, libsqlite3-dev, uuid-dev")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SUGGESTS "pkg-config")
 set(CPACK_DEBIAN_DEVELOPMENT_DESCRIPTION "event streams inside a program (development files)
 ${about}
