@@ -190,10 +190,14 @@ int tool_import(int count, char **words)
         children,
         NULL,
         NULL};
-    static struct import import;
+    static struct import import; /* large */
+    memset(&import, 0, sizeof import);
     tool_parse(&argp, count, words, &import);
-    if (!open_files(&import))
+    if (!open_files(&import)) {
+        if (import.in != NULL && import.in != stdin)
+            (void)fclose(import.in);
         return EXIT_FAILED;
+    }
     import.store = tool_open(NULL, false, false);
     int code = EXIT_FAILED;
     if (import.store != NULL) {
@@ -206,6 +210,8 @@ int tool_import(int count, char **words)
         tell(&import);
         aether_store_close(import.store);
     }
+    if (import.in != stdin)
+        (void)fclose(import.in); /* was only read */
     for (size_t i = 0; i < GROUP; i++) {
         free(import.lines[i].text);
         aether_json_reader_destroy(import.lines[i].reader);
