@@ -129,7 +129,8 @@ static int64_t pause_after(struct attempts *attempts, aether_status status)
 static void sleep_for(const struct attempts *attempts, int64_t ns)
 {
     const aether_retry_policy *policy = &attempts->policy;
-    attempts->outcome->paused_ns += ns;
+    int64_t *paused = &attempts->outcome->paused_ns;
+    *paused = ns > INT64_MAX - *paused ? INT64_MAX : *paused + ns;
     if (policy->pause != NULL)
         policy->pause(ns, policy->hooks_user);
     else

@@ -140,7 +140,7 @@ static void pause_for(int64_t ns, void *user)
     (void)user;
     cr_assert(clocks.count < ANSWERS && ns >= 0);
     clocks.pauses[clocks.count++] = ns;
-    clocks.now += ns;
+    clocks.now = ns > INT64_MAX - clocks.now ? INT64_MAX : clocks.now + ns;
     aether_stop_request(clocks.stops_after_pause);
 }
 
