@@ -396,6 +396,44 @@ TEST(store_sqlite_crash, STO5_a_full_disk_is_told_and_the_store_goes_on_once_the
     unit_scratch_remove();
 }
 
+/* A duplicate of, or a conflict with, something that is taken back with the same transaction is none. */
+TEST(store_sqlite_crash, STO5_what_was_decided_in_a_failed_transaction_was_not)
+{
+    vfs_register();
+    vfs.keeps_neighbours = true;
+    char path[300];
+    snprintf(path, sizeof path, "%s/decided.db", unit_scratch());
+    aether_store *store = open_test(path);
+    cr_assert(store != NULL);
+    aether_event old = {.actor = "a", .type = "T", .id = {9}}, first = {.actor = "a", .type = "T", .id = {1}},
+                 late = {.actor = "a", .type = "T", .version = 2};
+    expect_ok(aether_save(store, &old, NULL));
+    aether_save_request requests[4] = {{.events = &first, .count = 1},
+                                       {.events = &first, .count = 1},
+                                       {.events = &late, .count = 1},
+                                       {.events = &old, .count = 1}};
+    vfs.fails = VFS_WRITE;
+    vfs.skip = 0;
+    vfs.code = SQLITE_FULL;
+    vfs.again = true;
+    expect_status(AETHER_NO_SPACE, aether_save_each(store, requests, 4));
+    for (int i = 0; i < 3; i++) {
+        expect_status(AETHER_NO_SPACE, requests[i].status);
+        cr_assert(!requests[i].saved.duplicate && requests[i].saved.position.index == 0);
+    }
+    expect_ok(requests[3].status); /* it was there before */
+    cr_assert(requests[3].saved.duplicate);
+    vfs.code = 0;
+    int64_t version;
+    expect_ok(aether_latest(store, "a", &version));
+    expect_number(1, version);
+    expect_status(AETHER_CONFLICT, aether_save_each(store, requests, 4));
+    cr_assert(requests[0].status == AETHER_OK && !requests[0].saved.duplicate && requests[1].saved.duplicate);
+    aether_store_close(store);
+    vfs_forget();
+    unit_scratch_remove();
+}
+
 /* --------------------------------------------------------------------------------------------------------- allocations */
 
 static int64_t allocations_left = -1; /* until one fails; -1: none does */

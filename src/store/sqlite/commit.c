@@ -89,25 +89,34 @@ static aether_status refuse_failed(struct ae_sqlite_store *store)
         store->why);
 }
 
-/* All of the group gets the same answer: nothing of it was saved, or nobody knows. */
-static void fail_group(struct ae_sqlite_request *group, aether_status status)
+/*
+ * Nothing of the group was saved, or nobody knows. What was decided in the transaction goes with it: a conflict or a
+ * duplicate may have been one with an event that is not there any more. Only what stood before it began is sure.
+ */
+static void fail_saves(const struct ae_sqlite_store *store, struct ae_sqlite_request *request, aether_status status)
+{
+    for (size_t i = 0; i < request->count; i++) {
+        aether_driver_save *save = &request->saves[i];
+        bool was_there = save->saved.duplicate && save->saved.position.index <= store->committed;
+        bool was_decided = save->status == AETHER_OK || save->status == AETHER_CONFLICT ||
+                           save->status == AETHER_ID_REUSED || save->status == AETHER_ACTOR_ENDED;
+        if (was_there || !was_decided)
+            continue;
+        save->status = status;
+        save->generation = 0; /* nothing is to be remembered of it */
+        save->saved.position = (aether_position){0, 0};
+        save->saved.durability = AETHER_DURABILITY_NONE;
+        save->saved.duplicate = false;
+        save->saved.version = save->events[save->count - 1].version;
+    }
+}
+
+static void fail_group(const struct ae_sqlite_store *store, struct ae_sqlite_request *group, aether_status status)
 {
     for (struct ae_sqlite_request *request = group; request != NULL; request = request->next) {
         request->status = status;
         snprintf(request->text, sizeof request->text, "%s", aether_error());
-        for (size_t i = 0; i < request->count; i++) {
-            aether_driver_save *save = &request->saves[i];
-            if (save->status != AETHER_OK && save->status != AETHER_UNKNOWN_OUTCOME)
-                continue; /* refused for a reason of its own, which stands */
-            if (!save->saved.duplicate || status == AETHER_UNKNOWN_OUTCOME)
-                save->status = status;
-            if (save->status == AETHER_OK)
-                continue;
-            save->saved.position = (aether_position){0, 0};
-            save->saved.durability = AETHER_DURABILITY_NONE;
-            save->saved.duplicate = false;
-            save->saved.version = save->events[save->count - 1].version;
-        }
+        fail_saves(store, request, status);
     }
 }
 
@@ -123,7 +132,7 @@ static aether_status begin(struct ae_sqlite_store *store, int64_t deadline)
     code = step(store, AE_SQLITE_NEWEST);
     if (code != SQLITE_ROW)
         return ae_sqlite_fail(store->db, code, "cannot read the newest position");
-    store->newest = (uint64_t)sqlite3_column_int64(store->writes[AE_SQLITE_NEWEST], 0);
+    store->newest = store->committed = (uint64_t)sqlite3_column_int64(store->writes[AE_SQLITE_NEWEST], 0);
     (void)sqlite3_reset(store->writes[AE_SQLITE_NEWEST]);
     return AETHER_OK;
 }
@@ -142,7 +151,7 @@ static void roll_back(struct ae_sqlite_store *store)
 /* Who waits for a failed group is told why; the transaction is taken back. */
 static void give_up(struct ae_sqlite_store *store, struct ae_sqlite_request *group, aether_status status)
 {
-    fail_group(group, status);
+    fail_group(store, group, status);
     roll_back(store);
 }
 
@@ -239,7 +248,7 @@ static void perform(struct ae_sqlite_store *store, struct ae_sqlite_request *gro
     if (status == AETHER_OK)
         status = ae_sqlite_shared_lock(&store->shared, deadline);
     if (status != AETHER_OK) {
-        fail_group(group, status);
+        fail_group(store, group, status);
         tell(store, group, false);
         return;
     }

@@ -10,7 +10,7 @@ static const char tables[] =
     " type TEXT NOT NULL, timestamp INTEGER NOT NULL, flags INTEGER NOT NULL, metadata ANY, data ANY, extra ANY,"
     " checksum INTEGER NOT NULL) STRICT;"
     "CREATE UNIQUE INDEX event_version ON event (actor, version);"
-    "CREATE UNIQUE INDEX event_id ON event (id, actor);"
+    "CREATE INDEX event_id ON event (id);"
     "CREATE TABLE state (actor TEXT NOT NULL, reducer TEXT NOT NULL, version INTEGER NOT NULL, reducer_version INTEGER NOT "
     "NULL,"
     " timestamp INTEGER NOT NULL, checksum INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (actor, reducer)) WITHOUT "

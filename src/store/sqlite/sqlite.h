@@ -86,6 +86,7 @@ struct ae_sqlite_store {
     size_t idle;
     sqlite3 *db; /* the leader's, with all below */
     sqlite3_stmt *writes[AE_SQLITE_WRITES];
+    uint64_t committed;  /* the newest position before the transaction under way */
     uint64_t newest;     /* as far as this handle knows: right inside a transaction */
     uint64_t generation; /* of the transaction under way */
     int wal_pages;
