@@ -231,7 +231,7 @@ static inline void conform_STO2_a_batch_stands_whole_or_not_at_all(void)
     aether_store_close(store);
 }
 
-static inline void conform_STO2_S14_versions_of_a_load_are_inclusive_at_both_ends(void)
+static inline void conform_STO2_S13_S14_versions_of_a_load_are_inclusive_at_both_ends(void)
 {
     aether_store *store = conform_open();
     conform_fill(store, "a", 1, 5);
@@ -249,7 +249,7 @@ static inline void conform_STO2_S14_versions_of_a_load_are_inclusive_at_both_end
     aether_store_close(store);
 }
 
-static inline void conform_STO2_all_events_stand_in_one_order(void)
+static inline void conform_STO2_S24_all_events_stand_in_one_order(void)
 {
     aether_store *store = conform_open();
     aether_saved saved[6];
@@ -328,7 +328,7 @@ static inline void conform_STO2_S11_long_histories_come_whole(void)
     aether_store_close(store);
 }
 
-static inline void conform_STO2_S7_names_are_told_apart_byte_by_byte(void)
+static inline void conform_STO2_S7_S9_names_are_told_apart_byte_by_byte(void)
 {
     static const char *const actors[] = {"a.b",  "a b",    "a*b",      "a>b",       "a_b", "a%b", "A.b",
                                          "a.b ", "a\r\nb", "\xc3\xa9", "e\xcc\x81", "-",   "a-"};
@@ -390,6 +390,21 @@ static inline void conform_STO2_many_saves_at_once_each_have_their_answer(void)
     cr_assert(requests[1].saved.conflict.current == 2 && requests[4].saved.version == 3);
     expect_versions("1 2 3", aether_load(store, "a", NULL));
     expect_versions("1", aether_load(store, "b", NULL));
+    aether_store_close(store);
+}
+
+/* In the Go aether each of these took a second. */
+static inline void conform_STO2_S12_actors_without_events_are_answered_at_once(void)
+{
+    aether_store *store = conform_open();
+    int64_t began = aether_now();
+    for (int i = 0; i < 100; i++) {
+        char actor[20];
+        snprintf(actor, sizeof actor, "nobody-%d", i);
+        expect_latest(0, store, actor);
+        expect_versions("", aether_load(store, actor, NULL));
+    }
+    cr_assert(aether_now() - began < AETHER_SECONDS(10));
     aether_store_close(store);
 }
 
@@ -495,7 +510,7 @@ static inline void conform_STO3_a_conflict_carries_what_came_in_between(void)
 }
 
 /* What is saved under an id, and what comes again. */
-static inline void conform_STO4_every_cell_of_the_table_of_ids(void)
+static inline void conform_STO4_S5_every_cell_of_the_table_of_ids(void)
 {
     aether_store *store = conform_open();
     aether_event first = conform_event("a", 1, 1, "{\"n\":1}");
@@ -613,7 +628,7 @@ static inline void conform_STO5_saved_is_filled_on_every_outcome(void)
 
 /* -------------------------------------------------------------------------------------------------------------- STO6 */
 
-static inline void conform_STO6_latest_is_right_whoever_saves(void)
+static inline void conform_STO6_S2_latest_is_right_whoever_saves(void)
 {
     const char *url = conform.new_url();
     if (!conform.keeps)
@@ -637,7 +652,7 @@ static inline void conform_STO6_latest_is_right_whoever_saves(void)
     aether_store_close(other);
 }
 
-static inline void conform_STO6_the_cache_is_bounded(void)
+static inline void conform_STO6_S23_the_cache_is_bounded(void)
 {
     aether_store *store = conform_open_with(conform.new_url(), (aether_store_options){.cached_actors = 1});
     for (int i = 0; i < 2000; i++) {
@@ -741,7 +756,7 @@ static inline aether_status conform_snapshot(aether_store *store, uint32_t versi
     return status;
 }
 
-static inline void conform_STO7_a_state_is_the_newest_snapshot_and_what_came_after(void)
+static inline void conform_STO7_N3_a_state_is_the_newest_snapshot_and_what_came_after(void)
 {
     aether_store *store = conform_open();
     conform_expect_state(store, 1, 0, 0, 0);
@@ -1180,7 +1195,7 @@ static inline void conform_STO2_a_store_opened_again_is_the_same(void)
     aether_store_close(store);
 }
 
-static inline void conform_STO2_contiguous_stores_check_what_they_replay(void)
+static inline void conform_STO2_S6_contiguous_stores_check_what_they_replay(void)
 {
     const char *url = conform.keeps ? conform.new_url() : "memory:holes";
     aether_store *loose = conform_open_with(url, (aether_store_options){0});
@@ -1392,24 +1407,25 @@ static inline void conform_STO2_random_operations_are_those_of_a_model(void)
     CASE(STO1_ids_times_and_versions_are_drawn)                                                                             \
     CASE(STO1_a_closing_event_ends_its_actor)                                                                               \
     CASE(STO2_a_batch_stands_whole_or_not_at_all)                                                                           \
-    CASE(STO2_S14_versions_of_a_load_are_inclusive_at_both_ends)                                                            \
-    CASE(STO2_all_events_stand_in_one_order)                                                                                \
+    CASE(STO2_S13_S14_versions_of_a_load_are_inclusive_at_both_ends)                                                        \
+    CASE(STO2_S24_all_events_stand_in_one_order)                                                                            \
     CASE(STO2_a_load_can_be_of_types)                                                                                       \
     CASE(STO2_a_load_ends_where_the_store_ended_when_it_began)                                                              \
     CASE(STO2_S11_long_histories_come_whole)                                                                                \
-    CASE(STO2_S7_names_are_told_apart_byte_by_byte)                                                                         \
+    CASE(STO2_S7_S9_names_are_told_apart_byte_by_byte)                                                                      \
     CASE(STO2_names_have_limits_that_are_told)                                                                              \
+    CASE(STO2_S12_actors_without_events_are_answered_at_once)                                                               \
     CASE(STO2_many_saves_at_once_each_have_their_answer)                                                                    \
     CASE(STO3_every_cell_of_the_table_of_versions)                                                                          \
     CASE(STO3_a_conflict_carries_what_came_in_between)                                                                      \
-    CASE(STO4_every_cell_of_the_table_of_ids)                                                                               \
+    CASE(STO4_S5_every_cell_of_the_table_of_ids)                                                                            \
     CASE(STO4_ids_of_batches)                                                                                               \
     CASE(STO4_older_ids_are_found_where_the_store_says_so)                                                                  \
     CASE(STO5_a_retry_has_the_ids_and_the_base_of_the_first_attempt)                                                        \
     CASE(STO5_saved_is_filled_on_every_outcome)                                                                             \
-    CASE(STO6_latest_is_right_whoever_saves)                                                                                \
-    CASE(STO6_the_cache_is_bounded)                                                                                         \
-    CASE(STO7_a_state_is_the_newest_snapshot_and_what_came_after)                                                           \
+    CASE(STO6_S2_latest_is_right_whoever_saves)                                                                             \
+    CASE(STO6_S23_the_cache_is_bounded)                                                                                     \
+    CASE(STO7_N3_a_state_is_the_newest_snapshot_and_what_came_after)                                                        \
     CASE(STO7_N1_snapshots_do_not_shorten_what_a_load_of_events_gives)                                                      \
     CASE(STO7_N4_a_snapshot_of_another_reducer_version_is_set_aside)                                                        \
     CASE(STO7_N2_a_snapshot_that_cannot_be_restored_is_set_aside)                                                           \
@@ -1427,7 +1443,7 @@ static inline void conform_STO2_random_operations_are_those_of_a_model(void)
     CASE(STO8_checkpoints_say_how_far_a_projection_has_come)                                                                \
     CASE(STO3_S1_one_of_eight_threads_wins_each_version)                                                                    \
     CASE(STO2_a_store_opened_again_is_the_same)                                                                             \
-    CASE(STO2_contiguous_stores_check_what_they_replay)                                                                     \
+    CASE(STO2_S6_contiguous_stores_check_what_they_replay)                                                                  \
     CASE(STO2_what_is_verified_is_sound)                                                                                    \
     CASE(STO2_random_operations_are_those_of_a_model)                                                                       \
     CASE(D6_all_memory_goes_back)

@@ -20,6 +20,8 @@ static struct {
     uint8_t ids[ANSWERS][16];  /* of the last event of each save */
     int64_t expected[ANSWERS]; /* by each save */
     bool had_base[ANSWERS];
+    aether_status latest_status; /* of the question for the latest version */
+    uint64_t generation;
 } script;
 
 static struct {
@@ -82,14 +84,16 @@ static aether_status latest_script(void *store, aether_text actor, int64_t deadl
     (void)actor;
     (void)deadline;
     *version = script.latest;
-    *generation = 0;
+    *generation = script.generation;
+    if (script.latest_status != AETHER_OK)
+        return aether_fail(script.latest_status, "scripted: %s", aether_status_text(script.latest_status));
     return AETHER_OK;
 }
 
-static uint64_t no_generation(void *store)
+static uint64_t generation_script(void *store)
 {
     (void)store;
-    return 0;
+    return script.generation;
 }
 
 static void wake_script(void *store)
@@ -103,7 +107,7 @@ static const aether_driver driver = {.size = sizeof driver,
                                      .close = close_script,
                                      .save = save_script,
                                      .latest = latest_script,
-                                     .generation = no_generation,
+                                     .generation = generation_script,
                                      .wake = wake_script};
 
 static aether_store *open_with(const aether_status *answers, int count)
@@ -244,7 +248,7 @@ TEST(retry_save, STO10_R4_faults_are_tried_again_and_other_answers_are_not)
     }
 }
 
-TEST(retry_save, STO5_an_unknown_outcome_is_resolved_by_the_same_save)
+TEST(retry_save, STO5_S4_an_unknown_outcome_is_resolved_by_the_same_save)
 {
     aether_store *store = OPEN(AETHER_UNKNOWN_OUTCOME, AETHER_SYSTEM, AETHER_OK);
     aether_retry_policy how = policy(AETHER_BACKOFF_FULL_JITTER);
@@ -255,6 +259,40 @@ TEST(retry_save, STO5_an_unknown_outcome_is_resolved_by_the_same_save)
     store = OPEN(AETHER_UNKNOWN_OUTCOME, AETHER_CONFLICT, AETHER_OK); /* it was not stored: decide again */
     expect_ok(run(store, &how, NULL));
     cr_assert(decided == 2 && !script.had_base[2]);
+    aether_store_close(store);
+}
+
+/* A slow server made existing actors look new. */
+TEST(retry_save, STO6_S3_a_timeout_is_no_version_and_is_not_remembered)
+{
+    aether_store *store = OPEN(AETHER_OK);
+    int64_t version = 77;
+    script.generation = 1;
+    script.latest_status = AETHER_TIMEOUT;
+    expect_status(AETHER_TIMEOUT, aether_latest(store, "a", &version));
+    script.latest_status = AETHER_OK;
+    expect_ok(aether_latest(store, "a", &version));
+    expect_number(5, version);
+    script.latest_status = AETHER_TIMEOUT; /* an answer is remembered */
+    expect_ok(aether_latest(store, "a", &version));
+    expect_number(5, version);
+    script.generation = 2; /* and not believed once others have saved */
+    expect_status(AETHER_TIMEOUT, aether_latest(store, "a", &version));
+    aether_store_close(store);
+}
+
+/* The cache kept its old answer after a save whose fate was unknown. */
+TEST(retry_save, STO6_S4_after_an_unknown_outcome_the_store_is_asked)
+{
+    aether_store *store = OPEN(AETHER_UNKNOWN_OUTCOME);
+    int64_t version;
+    script.generation = 1;
+    expect_ok(aether_latest(store, "a", &version));
+    expect_number(5, version);
+    expect_status(AETHER_UNKNOWN_OUTCOME, aether_save(store, AETHER_EVENT(.actor = "a", .type = "T"), NULL));
+    script.latest = 6;
+    expect_ok(aether_latest(store, "a", &version));
+    expect_number(6, version);
     aether_store_close(store);
 }
 

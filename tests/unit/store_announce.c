@@ -102,7 +102,7 @@ TEST(store_announce, STO8_each_actor_has_a_subject_of_its_own)
     aether_bus_destroy(bus);
 }
 
-TEST(store_announce, STO8_what_another_handle_saves_is_told_too)
+TEST(store_announce, STO8_S26_what_another_handle_saves_is_told_too)
 {
     aether_store *store = open_with((aether_store_options){0}, "memory:both");
     aether_store *other = aether_store_open("memory:both", &(aether_store_options){.allocator = &unit_allocator});

@@ -326,6 +326,7 @@ TEST(store_sqlite_crash, STO5_each_failing_write_is_told_and_loses_nothing)
     cr_assert(fault_each(VFS_WRITE, SQLITE_IOERR_WRITE, false, 3) > 20);
     cr_assert(fault_each(VFS_WRITE, SQLITE_FULL, true, 7) > 10);
     vfs.keeps_neighbours = true;
+    cr_assert(fault_each(VFS_WRITE, SQLITE_READONLY, true, 9) > 5); /* a disk that became read-only */
     cr_assert(fault_each(VFS_WRITE, SQLITE_FULL, true, 5) > 10);
     cr_assert(fault_each(VFS_WRITE, SQLITE_FULL, false, 5) > 10);
     unit_scratch_remove();

@@ -154,7 +154,7 @@ static void count_fault(const char *text, uint64_t index, void *user)
     ++*(int *)user;
 }
 
-TEST(store_sqlite_file, STO2_S17_malformed_rows_are_told_and_never_passed_over_in_silence)
+TEST(store_sqlite_file, STO2_S16_S17_malformed_rows_are_told_and_never_passed_over_in_silence)
 {
     static const char *const damages[] = {
         "UPDATE event SET data = '{\"a\":2}' WHERE position = 3", "UPDATE event SET version = 0 WHERE position = 3",
