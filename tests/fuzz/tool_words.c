@@ -2,6 +2,7 @@
  * Any words as a command line. Each is tried in a child, in an empty directory, on a store in memory or a file: the child
  * ends with one of the exit codes of the manual, never by a signal.
  */
+#include <errno.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "../../tools/aether/tool.h"
+#include "common/unit_scratch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 int LLVMFuzzerInitialize(int *count, char ***words);
@@ -27,13 +29,14 @@ static const char *const known[] = {"append",    "events",    "latest",    "stat
                                     "--threads", "--help",    "--reject",  "1",        "0",           "-1",
                                     "none",      "a",         "{}",        "{\"a\":1}"};
 
-static char directory[] = "/tmp/aether-words-XXXXXX";
+static const char *directory;
 
 int LLVMFuzzerInitialize(int *count, char ***words)
 {
     (void)count;
     (void)words;
-    return mkdtemp(directory) != NULL ? 0 : 1;
+    directory = unit_scratch();
+    return atexit(unit_scratch_remove);
 }
 
 /* A byte below 128 picks a known word; else what follows, up to the next such byte, is one. Nothing leaves the directory. */
@@ -91,7 +94,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         abort();
     if (child == 0)
         try(count, words);
-    if (waitpid(child, &status, 0) != child)
+    pid_t ended;
+    while ((ended = waitpid(child, &status, 0)) < 0 && errno == EINTR) /* libFuzzer's own clock */
+        ;
+    if (ended != child)
         abort();
     bool is_late = WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM; /* follows, or measures something large */
     if (!is_late && (!WIFEXITED(status) || WEXITSTATUS(status) > EXIT_REJECTED)) {
