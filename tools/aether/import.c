@@ -1,4 +1,4 @@
-/* aether import, copy: many saves, a thousand of them with one flush. */
+/* aether import, copy: many saves, ten thousand of them with one flush. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 #include "tool.h"
 
-enum { GROUP = 1000, OPTION_REJECT = 256, OPTION_DRAW };
+enum { GROUP = 10000, OPTION_REJECT = 256, OPTION_DRAW };
 
 struct import {
     const char *file, *reject_path;

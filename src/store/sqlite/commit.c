@@ -13,7 +13,7 @@
 
 enum { GROUP_EVENTS = 65536 };
 
-int ae_sqlite_checkpoint_pages = 2000;
+int ae_sqlite_checkpoint_pages = 4000;
 
 static const char *const texts[AE_SQLITE_WRITES] = {
     [AE_SQLITE_BEGIN] = "BEGIN IMMEDIATE",
