@@ -139,6 +139,8 @@ static aether_status begin(struct ae_sqlite_store *store, int64_t deadline)
 
 static void roll_back(struct ae_sqlite_store *store)
 {
+    if (store->known != NULL) /* some of it was of this transaction */
+        memset(store->known, 0, AE_SQLITE_KNOWN * sizeof *store->known);
     for (int which = 0; which < AE_SQLITE_WRITES; which++)
         if (store->writes[which] != NULL)
             (void)sqlite3_reset(store->writes[which]);

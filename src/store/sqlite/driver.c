@@ -91,6 +91,9 @@ static void free_store(struct ae_sqlite_store *store)
     (void)sqlite3_close(store->db);
     ae_sqlite_shared_close(&store->shared);
     pthread_mutex_destroy(&store->lock);
+    if (store->known != NULL)
+        allocator.free(store->known, AE_SQLITE_KNOWN * sizeof *store->known, _Alignof(struct ae_sqlite_known),
+                       allocator.user);
     free_text(&allocator, store->path);
     free_text(&allocator, store->url);
     allocator.free(store, sizeof *store, _Alignof(struct ae_sqlite_store), allocator.user);
@@ -155,6 +158,12 @@ static aether_status open_sqlite(const char *place, const aether_store_options *
     if (status != AETHER_OK) {
         free_store(store);
         return status;
+    }
+    if (!options->read_only) {
+        store->known =
+            allocator->alloc(AE_SQLITE_KNOWN * sizeof *store->known, _Alignof(struct ae_sqlite_known), allocator->user);
+        if (store->known != NULL)
+            memset(store->known, 0, AE_SQLITE_KNOWN * sizeof *store->known);
     }
     *facts = store->facts;
     *opened = store;

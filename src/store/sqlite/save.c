@@ -26,8 +26,38 @@ static void bind_bytes(sqlite3_stmt *statement, int at, aether_text bytes)
         (void)sqlite3_bind_blob64(statement, at, bytes.data, bytes.size, SQLITE_STATIC);
 }
 
+/* Where the leader remembers this actor, or another one; NULL: nowhere. */
+static struct ae_sqlite_known *place_of(const struct ae_sqlite_store *store, aether_text actor)
+{
+    if (store->known == NULL || store->generation == 0 || actor.size > AE_SQLITE_KNOWN_NAME)
+        return NULL;
+    return &store->known[aether_checksum(0, actor.data, actor.size) % AE_SQLITE_KNOWN];
+}
+
+static bool is_known(const struct ae_sqlite_store *store, const struct ae_sqlite_known *known, aether_text actor)
+{
+    return known != NULL && known->generation == store->generation && known->name_size == actor.size &&
+           memcmp(known->name, actor.data, actor.size) == 0;
+}
+
+static void remember(const struct ae_sqlite_store *store, aether_text actor, int64_t latest, bool has_ended)
+{
+    struct ae_sqlite_known *known = place_of(store, actor);
+    if (known == NULL)
+        return;
+    *known = (struct ae_sqlite_known){
+        .generation = store->generation, .latest = latest, .name_size = (uint16_t)actor.size, .has_ended = has_ended};
+    memcpy(known->name, actor.data, actor.size);
+}
+
 static aether_status read_latest(struct ae_sqlite_store *store, aether_text actor, int64_t *version, bool *ended)
 {
+    const struct ae_sqlite_known *known = place_of(store, actor);
+    if (is_known(store, known, actor)) {
+        *version = known->latest;
+        *ended = known->has_ended;
+        return AETHER_OK;
+    }
     sqlite3_stmt *statement = statement_of(store, AE_SQLITE_LATEST);
     bind_text(statement, 1, actor.data, actor.size);
     int code = sqlite3_step(statement);
@@ -161,6 +191,8 @@ static aether_status save_one(struct ae_sqlite_store *store, aether_driver_save 
     }
     save->saved.position = (aether_position){store->facts.epoch, store->newest};
     save->saved.durability = AETHER_ON_DISK;
+    if (status == AETHER_OK)
+        remember(store, actor, save->saved.version, (save->events[save->count - 1].flags & AETHER_EVENT_CLOSING) != 0);
     return status;
 }
 

@@ -70,6 +70,20 @@ struct ae_sqlite_request {
     char text[256];     /* of the failure, for aether_error() of its own thread */
 };
 
+/*
+ * What the leader remembers of actors, so that it need not ask for each save: right while nobody else has committed (the
+ * generation is the same) and no transaction of ours was taken back, which empties it.
+ */
+enum { AE_SQLITE_KNOWN = 8192, AE_SQLITE_KNOWN_NAME = 44 };
+
+struct ae_sqlite_known {
+    uint64_t generation; /* 0: free */
+    int64_t latest;
+    uint16_t name_size;
+    bool has_ended;
+    char name[AE_SQLITE_KNOWN_NAME];
+};
+
 struct ae_sqlite_store {
     aether_allocator allocator;
     aether_store_options options;
@@ -86,9 +100,10 @@ struct ae_sqlite_store {
     size_t idle;
     sqlite3 *db; /* the leader's, with all below */
     sqlite3_stmt *writes[AE_SQLITE_WRITES];
-    uint64_t committed;  /* the newest position before the transaction under way */
-    uint64_t newest;     /* as far as this handle knows: right inside a transaction */
-    uint64_t generation; /* of the transaction under way */
+    uint64_t committed;            /* the newest position before the transaction under way */
+    uint64_t newest;               /* as far as this handle knows: right inside a transaction */
+    uint64_t generation;           /* of the transaction under way */
+    struct ae_sqlite_known *known; /* NULL: no memory for it */
     int wal_pages;
     uint64_t commits; /* lock: lock */
 };
