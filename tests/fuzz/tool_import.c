@@ -24,7 +24,7 @@ int LLVMFuzzerInitialize(int *count, char ***words)
 static int import(const char *path, const char *rejects)
 {
     char command[] = "import", store[] = "--store=memory:", quiet[] = "--quiet", reject[64], file[64];
-    snprintf(reject, sizeof reject, "--reject=%s", rejects);
+    snprintf(reject, sizeof reject, "--reject=%s", rejects != NULL ? rejects : "");
     snprintf(file, sizeof file, "%s", path);
     char *words[] = {command, store, quiet, file, rejects != NULL ? reject : NULL, NULL};
     tool_options = (struct tool_options){0};
