@@ -1,6 +1,7 @@
 /* aether import, copy: many saves, ten thousand of them with one flush. */
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,16 +15,26 @@ struct import {
     bool draws_versions;
     FILE *in, *rejects;
     aether_store *store;
-    size_t count; /* in the group */
-    struct line {
-        char *text;
-        size_t room, size;
-        uint64_t number;
-        aether_json_reader *reader;
-        aether_event event;
-    } lines[GROUP];
-    aether_save_request requests[GROUP];
-    uint64_t saved, duplicates, rejected, bytes;
+    uint64_t bytes; /* read */
+    /* One group is filled while a thread saves the other: reading JSON costs a third of saving. */
+    struct group {
+        size_t count;
+        struct line {
+            char *text;
+            size_t room, size;
+            uint64_t number;
+            aether_json_reader *reader;
+            aether_event event;
+        } lines[GROUP];
+        aether_save_request requests[GROUP];
+    } groups[2], *filling;
+    pthread_t saver;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct group *waiting;                /* lock: lock; to be saved, or being saved; NULL: the saver is idle */
+    bool ends;                            /* lock: lock */
+    int code;                             /* lock: lock; of the first group that ended it */
+    uint64_t saved, duplicates, rejected; /* the saver's, or ours while it is idle */
 };
 
 static const struct argp_option options[] = {
@@ -70,15 +81,13 @@ static int reject(struct import *import, const struct line *line, int code, cons
     return EXIT_OK;
 }
 
-static int save_group(struct import *import)
+static int save_group(struct import *import, struct group *group)
 {
-    if (import->count == 0)
-        return EXIT_OK;
-    aether_status status = aether_save_each(import->store, import->requests, import->count);
+    aether_status status = aether_save_each(import->store, group->requests, group->count);
     (void)status; /* each has its own */
     int code = EXIT_OK;
-    for (size_t i = 0; i < import->count && code == EXIT_OK; i++) {
-        const aether_save_request *request = &import->requests[i];
+    for (size_t i = 0; i < group->count && code == EXIT_OK; i++) {
+        const aether_save_request *request = &group->requests[i];
         char why[200];
         if (request->status == AETHER_OK) {
             *(request->saved.duplicate ? &import->duplicates : &import->saved) += 1;
@@ -93,11 +102,51 @@ static int save_group(struct import *import)
         else
             (void)snprintf(why, sizeof why, "%s", aether_status_text(request->status));
         if (kind == EXIT_FAILED && request->status != AETHER_INVALID && request->status != AETHER_TOO_LARGE)
-            code = tool_fail(kind, "%s: line %" PRIu64 ": %s", name_of(import), import->lines[i].number, aether_error());
+            code = tool_fail(kind, "%s: line %" PRIu64 ": %s", name_of(import), group->lines[i].number, aether_error());
         else
-            code = reject(import, &import->lines[i], kind == EXIT_FAILED ? EXIT_DAMAGED : kind, why);
+            code = reject(import, &group->lines[i], kind == EXIT_FAILED ? EXIT_DAMAGED : kind, why);
     }
-    import->count = 0;
+    return code;
+}
+
+static void *save_groups(void *user)
+{
+    struct import *import = user;
+    pthread_mutex_lock(&import->lock);
+    for (;;) {
+        while (import->waiting == NULL && !import->ends)
+            pthread_cond_wait(&import->changed, &import->lock);
+        struct group *group = import->waiting;
+        if (group == NULL)
+            break;
+        pthread_mutex_unlock(&import->lock);
+        int code = save_group(import, group);
+        pthread_mutex_lock(&import->lock);
+        import->code = import->code != EXIT_OK ? import->code : code;
+        import->waiting = NULL;
+        pthread_cond_broadcast(&import->changed);
+    }
+    pthread_mutex_unlock(&import->lock);
+    return NULL;
+}
+
+/* Hands the group over, when the saver is done with the one before, and begins another. `all`: waits until it is saved, too.
+ */
+static int hand_over(struct import *import, bool all)
+{
+    pthread_mutex_lock(&import->lock);
+    while (import->waiting != NULL)
+        pthread_cond_wait(&import->changed, &import->lock);
+    if (import->code == EXIT_OK && import->filling->count != 0) {
+        import->waiting = import->filling;
+        import->filling = &import->groups[import->filling == &import->groups[0]];
+        pthread_cond_broadcast(&import->changed);
+    }
+    import->filling->count = 0;
+    while (all && import->waiting != NULL)
+        pthread_cond_wait(&import->changed, &import->lock);
+    int code = import->code;
+    pthread_mutex_unlock(&import->lock);
     return code;
 }
 
@@ -114,7 +163,7 @@ static int take_line(struct import *import, struct line *line)
     aether_json_reader_set_line(line->reader, line->number);
     aether_status status = aether_json_read(line->reader, line->text, line->size, &line->event);
     if (status == AETHER_MALFORMED) {
-        int code = save_group(import); /* what came before it is saved */
+        int code = hand_over(import, true); /* what came before it is saved */
         char why[200];
         (void)snprintf(why, sizeof why, "%s",
                        aether_error_status() == AETHER_MALFORMED
@@ -126,9 +175,10 @@ static int take_line(struct import *import, struct line *line)
         return tool_fail_status(status);
     if (import->draws_versions)
         line->event.version = 0;
-    import->requests[import->count] = (aether_save_request){.events = &line->event, .count = 1};
-    import->count++;
-    return import->count == GROUP ? save_group(import) : EXIT_OK;
+    struct group *group = import->filling;
+    group->requests[group->count] = (aether_save_request){.events = &line->event, .count = 1};
+    group->count++;
+    return group->count == GROUP ? hand_over(import, false) : EXIT_OK;
 }
 
 static int read_lines(struct import *import, struct tool_progress *progress)
@@ -136,7 +186,7 @@ static int read_lines(struct import *import, struct tool_progress *progress)
     int code = EXIT_OK;
     uint64_t number = 0;
     while (code == EXIT_OK && !tool_is_interrupted()) {
-        struct line *line = &import->lines[import->count];
+        struct line *line = &import->filling->lines[import->filling->count];
         errno = 0;
         ssize_t size = getline(&line->text, &line->room, import->in);
         if (size < 0)
@@ -154,8 +204,26 @@ static int read_lines(struct import *import, struct tool_progress *progress)
     }
     if (code == EXIT_OK && ferror(import->in))
         code = tool_fail(EXIT_FAILED, "cannot read %s: %s", name_of(import), strerror(errno));
-    int rest = save_group(import);
+    int rest = hand_over(import, true);
     return code != EXIT_OK ? code : rest;
+}
+
+static int run(struct import *import, struct tool_progress *progress)
+{
+    import->filling = &import->groups[0];
+    pthread_mutex_init(&import->lock, NULL);
+    pthread_cond_init(&import->changed, NULL);
+    if (pthread_create(&import->saver, NULL, save_groups, import) != 0)
+        return tool_fail(EXIT_FAILED, "cannot start a thread");
+    int code = read_lines(import, progress);
+    pthread_mutex_lock(&import->lock);
+    import->ends = true;
+    pthread_cond_broadcast(&import->changed);
+    pthread_mutex_unlock(&import->lock);
+    pthread_join(import->saver, NULL);
+    pthread_cond_destroy(&import->changed);
+    pthread_mutex_destroy(&import->lock);
+    return code;
 }
 
 static void tell(const struct import *import)
@@ -205,16 +273,17 @@ int tool_import(int count, char **words)
         struct tool_progress progress;
         bool is_file = fstat(fileno(import.in), &status) == 0 && S_ISREG(status.st_mode);
         tool_progress_begin(&progress, "import", is_file ? (uint64_t)status.st_size : 0);
-        code = read_lines(&import, &progress);
+        code = run(&import, &progress);
         tool_progress_end(&progress);
         tell(&import);
         aether_store_close(import.store);
     }
     if (import.in != stdin)
         (void)fclose(import.in); /* was only read */
-    for (size_t i = 0; i < GROUP; i++) {
-        free(import.lines[i].text);
-        aether_json_reader_destroy(import.lines[i].reader);
+    for (size_t i = 0; i < 2 * (size_t)GROUP; i++) {
+        struct line *line = &import.groups[i / GROUP].lines[i % GROUP];
+        free(line->text);
+        aether_json_reader_destroy(line->reader);
     }
     if (import.rejects != NULL && fclose(import.rejects) != 0)
         code = tool_fail(EXIT_FAILED, "cannot write \"%s\": %s", import.reject_path, strerror(errno));
