@@ -104,9 +104,11 @@ const unsigned char *ae_event_decode(const unsigned char *at, aether_event *even
     event->metadata = (aether_text){take(&at, head->metadata_size), head->metadata_size};
     event->subject_size = head->subject_size;
     event->subject = take(&at, head->subject_size);
+    /* None is NULL: who publishes such a view again would be asked for a text that ends at its NUL. */
+    const char *type = take(&at, head->type_size), *actor = take(&at, head->actor_size);
     event->type_size = head->type_size;
-    event->type = take(&at, head->type_size);
+    event->type = head->type_size != 0 ? type : NULL;
     event->actor_size = head->actor_size;
-    event->actor = take(&at, head->actor_size);
+    event->actor = head->actor_size != 0 ? actor : NULL;
     return at + ((size_t)(start - at) & 7);
 }

@@ -318,3 +318,24 @@ TEST(bus_publish, BUS1_a_bus_with_defaults_works)
     aether_bus_destroy(bus);
     aether_bus_destroy(other);
 }
+
+TEST(bus_publish, D10_an_event_without_type_or_actor_can_be_published_again_as_it_came)
+{
+    aether_bus *bus = unit_bus();
+    aether_subscription *first = unit_subscribe(bus, "a", AETHER_BEGIN_NOW),
+                        *second = unit_subscribe(bus, "b", AETHER_BEGIN_NOW);
+    for (int i = 0; i < 2; i++) {
+        aether_event event;
+        expect_ok(aether_publish(
+            bus, "a", i == 0 ? AETHER_EVENT(.actor = "x", .data = AETHER_TEXT("{}")) : AETHER_EVENT(.type = "T")));
+        expect_ok(aether_next(first, &event, AETHER_NO_WAIT));
+        event.index = event.epoch = 0;
+        expect_ok(aether_publish(bus, "b", &event));
+        expect_ok(aether_next(second, &event, AETHER_NO_WAIT));
+        cr_assert(event.type_size == (size_t)i && event.actor_size == (size_t)(1 - i));
+        cr_assert((event.type != NULL) == (i == 1) && (event.actor != NULL) == (i == 0));
+    }
+    aether_subscription_close(first);
+    aether_subscription_close(second);
+    aether_bus_destroy(bus);
+}

@@ -134,7 +134,9 @@ TEST(json_event, STO11_an_id_that_is_no_uuid_is_kept_and_has_a_uuid_of_its_own)
 TEST(json_event, STO11_escapes_of_texts_are_read)
 {
     open_both();
-    aether_event event = read_text("{\"actorId\":\"a\\u00e9\\ud83d\\ude00\\n\\\"\\\\u0000\",\"event\\u0054ype\":\"T\"}");
+    aether_event empty = read_text("{\"actorId\":\"\",\"eventType\":\"\"}"),
+                 event = read_text("{\"actorId\":\"a\\u00e9\\ud83d\\ude00\\n\\\"\\\\u0000\",\"event\\u0054ype\":\"T\"}");
+    cr_assert(empty.actor == NULL && empty.type == NULL && empty.actor_size == 0);
     cr_assert(is("a\xc3\xa9\xf0\x9f\x98\x80\n\"\\u0000", event.actor, event.actor_size));
     cr_assert(is("T", event.type, event.type_size));
     aether_text written;
@@ -160,6 +162,9 @@ TEST(json_event, STO11_what_is_wrong_is_said_with_line_and_column)
     expect_wrong("column 7: a colon is missing", "{\"id\" }");
     expect_wrong("no JSON value", "{\"data\":nul}");
     expect_wrong("no JSON value", "{\"data\":{\"a\":}}");
+    expect_wrong("column 14: this is no JSON value", "{\"actorId\":\"\\u000+0\"}");
+    expect_wrong("no JSON value", "{\"data\":{\"a\":\"\\u12\"}}");
+    expect_wrong("no JSON value", "{\"data\":[\"a\nb\"]}");
     expect_wrong("no JSON value", "{\"data\":\"abc");
     expect_wrong("no JSON value", "{\"data\":");
     expect_wrong("a comma or a closing brace", "{\"data\":1");

@@ -248,12 +248,12 @@ static aether_status read_known(struct object *object, enum member member, aethe
         return is_none ? AETHER_OK : read_id(object, name, raw);
     case TYPE:
         status = read_text(object, raw, "eventType", &text);
-        event->type = text.data;
+        event->type = text.size != 0 ? text.data : NULL; /* a text with size 0 would be one that ends at its NUL */
         event->type_size = text.size;
         return status;
     case ACTOR:
         status = read_text(object, raw, "actorId", &text);
-        event->actor = text.data;
+        event->actor = text.size != 0 ? text.data : NULL;
         event->actor_size = text.size;
         return status;
     case VERSION:

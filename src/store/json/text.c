@@ -84,16 +84,26 @@ static const char *plain_string_end(const char *at, const char *end)
     return at < end ? at + 1 : NULL;
 }
 
-/* A control character inside a string, which RFC 8259 forbids and cJSON lets pass; NULL: none. */
-static const char *find_control(const char *at, const char *end)
+static bool is_hex(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+/* What RFC 8259 forbids in strings and cJSON lets pass: control characters, and escapes without their four digits. NULL:
+ * none. */
+static const char *find_lapse(const char *at, const char *end)
 {
     for (bool in_string = false; at < end; at++) {
-        if (*at == '"')
+        if (*at == '"') {
             in_string = !in_string;
-        else if (in_string && *at == '\\')
+        } else if (in_string && *at == '\\' && at + 1 < end) {
             at++;
-        else if (in_string && (unsigned char)*at < 0x20)
+            for (int digit = 1; *at == 'u' && digit <= 4; digit++)
+                if (at + digit >= end || !is_hex(at[digit]))
+                    return at;
+        } else if (in_string && (unsigned char)*at < 0x20) {
             return at;
+        }
     }
     return NULL;
 }
@@ -112,7 +122,7 @@ const char *ae_json_value_end(const char *at, const char *end, const char **wron
         return NULL;
     }
     cJSON_Delete(value);
-    *wrong = find_control(at, stopped);
+    *wrong = find_lapse(at, stopped);
     return *wrong == NULL ? stopped : NULL;
 }
 
