@@ -125,6 +125,10 @@ TEST(json_event, STO11_an_id_that_is_no_uuid_is_kept_and_has_a_uuid_of_its_own)
     event = read_text("{\"id\":\"evt-1\"}");
     cr_assert(memcmp(first, event.id, sizeof first) == 0);
     expect_written("{\"actorId\":\"a\",\"id\":\"evt-1\"}", "{\"id\":\"evt-1\",\"actorId\":\"a\"}");
+    /* One that is not the event's own. */
+    expect_written("{\"id\":\"0191b2c3-d4e5-7f60-8192-a3b4c5d6e7f8\",\"x\":{\"a\":1,\"id\":2},\"y\":[\",\\\"id\\\":\"]}",
+                   "{\"x\":{\"a\":1,\"id\":2},\"y\":[\",\\\"id\\\":\"],\"id\":\"0191b2c3-d4e5-7f60-8192-a3b4c5d6e7f8\"}");
+    expect_written("{\"x\":[1,2],\"id\":\"mine\"}", "{\"x\":[1,2],\"\\u0069d\":\"mine\"}");
     event = read_text("{\"id\":\"\"}");
     static const uint8_t none[16];
     cr_assert(memcmp(event.id, none, sizeof none) == 0);

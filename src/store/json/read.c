@@ -211,14 +211,15 @@ static aether_status add_extra(struct object *object, aether_text name, aether_t
     return AETHER_OK;
 }
 
-static aether_status read_id(struct object *object, aether_text name, aether_text raw)
+static aether_status read_id(struct object *object, aether_text raw)
 {
     aether_text text;
     aether_status status = read_text(object, raw, "id", &text);
     if (status != AETHER_OK || text.size == 0 || aether_id_read(object->event->id, text.data, text.size))
         return status;
     uuid_generate_sha1(object->event->id, name_space, text.data, text.size);
-    return add_extra(object, name, raw);
+    /* Its name may have had escapes; who writes looks for this one. */
+    return add_extra(object, (aether_text){"\"id\"", 4}, raw);
 }
 
 static aether_status read_base64(struct object *object, aether_text raw, aether_text *bytes)
@@ -237,7 +238,7 @@ static aether_status read_base64(struct object *object, aether_text raw, aether_
 }
 
 /* null says that there is none. */
-static aether_status read_known(struct object *object, enum member member, aether_text name, aether_text raw)
+static aether_status read_known(struct object *object, enum member member, aether_text raw)
 {
     aether_event *event = object->event;
     aether_text text = {NULL, 0};
@@ -245,7 +246,7 @@ static aether_status read_known(struct object *object, enum member member, aethe
     bool is_none = raw.size == 4 && memcmp(raw.data, "null", 4) == 0;
     switch (member) {
     case ID:
-        return is_none ? AETHER_OK : read_id(object, name, raw);
+        return is_none ? AETHER_OK : read_id(object, raw);
     case TYPE:
         status = read_text(object, raw, "eventType", &text);
         event->type = text.size != 0 ? text.data : NULL; /* a text with size 0 would be one that ends at its NUL */
@@ -325,7 +326,7 @@ static aether_status read_member(struct object *object)
     object->seen |= 1U << member;
     if (member >= POSITION)
         return read_place(object, member, raw) ? AETHER_OK : add_extra(object, raw_name, raw);
-    return read_known(object, member, raw_name, raw);
+    return read_known(object, member, raw);
 }
 
 /* Reads the object at object->at; that is then behind it. */

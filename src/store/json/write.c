@@ -125,13 +125,23 @@ static void put_bytes(aether_json_writer *writer, const char *name, const char *
     put(writer, "\"", 1);
 }
 
-/* Whether `extra` has the id's own text. */
+/* Whether `extra` has the id's own text: among its members, not inside of them. */
 static bool has_own_id(aether_text extra)
 {
-    static const char name[] = "\"id\":";
-    for (size_t i = 0; i + sizeof name - 1 <= extra.size; i++)
-        if ((i == 0 || extra.data[i - 1] == ',') && memcmp(extra.data + i, name, sizeof name - 1) == 0)
+    static const char name[] = "\"id\"";
+    if (extra.size == 0)
+        return false;
+    const char *at = extra.data, *end = at + extra.size, *wrong;
+    while (at != NULL && at < end) {
+        bool is_id = (size_t)(end - at) >= sizeof name && memcmp(at, name, sizeof name - 1) == 0;
+        if (is_id)
             return true;
+        at = ae_json_value_end(at, end, &wrong); /* the name, a colon, the value, a comma */
+        if (at != NULL && at < end)
+            at = ae_json_value_end(at + 1, end, &wrong);
+        if (at != NULL)
+            at++;
+    }
     return false;
 }
 
