@@ -101,10 +101,9 @@ static const char *load_one(struct worker *worker, size_t actor)
     if (replay == NULL)
         return "no replay";
     aether_event event;
-    aether_status status;
     int left = 0;
     const char *wrong = NULL;
-    while (wrong == NULL && (status = aether_replay_next(replay, &event, AETHER_NO_WAIT)) == AETHER_OK) {
+    while (wrong == NULL && aether_replay_next(replay, &event, AETHER_NO_WAIT) == AETHER_OK) {
         if (event.version != ++version)
             wrong = "a version is missing";
         if (left == 0 && event.type_size != 5)
